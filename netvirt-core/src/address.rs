@@ -1,0 +1,700 @@
+//! Identifiers and addresses: validated once, where they enter, and never questioned again.
+
+use core::fmt;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A value that is not legal for the identifier or address it was meant for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum InvalidAddress {
+    /// A VSID outside 4096..=16777214 (RFC 7637 §3.3 reserves the rest).
+    Vsid(u32),
+    /// A VLAN id outside 1..=4094 (IEEE 802.1Q).
+    Vlan(u16),
+    /// A MAC address that is not six octets in hexadecimal.
+    MacSyntax,
+    /// A MAC address that is multicast or all zero where a station's own address is needed.
+    MacNotUnicast(MacAddress),
+    /// An IP address that no single machine can own: unspecified, loopback, multicast or broadcast.
+    NotUnicast(IpAddr),
+    /// A prefix that is longer than the address is wide.
+    PrefixLength(u8),
+    /// A prefix whose address has bits set behind its length.
+    PrefixHostBits(IpAddr, u8),
+    /// A prefix that is not written `address/length`.
+    PrefixSyntax,
+}
+
+impl fmt::Display for InvalidAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vsid(value) => write!(
+                f,
+                "VSID {value} is outside {}..={}: choose one inside, the others are reserved",
+                Vsid::MIN.get(),
+                Vsid::MAX.get()
+            ),
+            Self::Vlan(value) => write!(f, "VLAN id {value} is outside 1..=4094"),
+            Self::MacSyntax => {
+                f.write_str("a MAC address is six octets in hexadecimal, such as 06:06:00:00:00:05")
+            }
+            Self::MacNotUnicast(mac) => {
+                write!(
+                    f,
+                    "{mac} is not the address of one station: use a unicast MAC address"
+                )
+            }
+            Self::NotUnicast(address) => {
+                write!(
+                    f,
+                    "{address} cannot belong to one machine: use a unicast address"
+                )
+            }
+            Self::PrefixLength(length) => {
+                write!(
+                    f,
+                    "/{length} is longer than the address: at most /32 for IPv4, /128 for IPv6"
+                )
+            }
+            Self::PrefixHostBits(address, length) => match prefix_base(*address, *length) {
+                Some(base) => {
+                    write!(
+                        f,
+                        "{address}/{length} has bits behind its length: write {base}/{length}"
+                    )
+                }
+                None => write!(f, "{address}/{length} has bits behind its length"),
+            },
+            Self::PrefixSyntax => {
+                f.write_str("a prefix is written address/length, such as 10.0.0.0/24")
+            }
+        }
+    }
+}
+
+impl core::error::Error for InvalidAddress {}
+
+/// A 24-bit virtual subnet id, the tenant's half of the NVGRE key (RFC 7637 §3.2).
+///
+/// Only 4096..=16777214 can be held: 0..=0xFFF are reserved and 0xFFFFFF is the vendor's.
+///
+/// ```
+/// use netvirt_core::Vsid;
+/// assert_eq!(Vsid::new(5001).unwrap().get(), 5001);
+/// assert!(Vsid::new(0xFF_FFFF).is_err());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+#[repr(transparent)]
+pub struct Vsid(u32);
+
+impl Vsid {
+    /// The lowest VSID that policy may use.
+    pub const MIN: Self = Self(0x00_1000);
+    /// The highest VSID that policy may use.
+    pub const MAX: Self = Self(0xFF_FFFE);
+
+    /// Takes a VSID in 4096..=16777214.
+    pub const fn new(value: u32) -> Result<Self, InvalidAddress> {
+        if value < Self::MIN.0 || value > Self::MAX.0 {
+            return Err(InvalidAddress::Vsid(value));
+        }
+        Ok(Self(value))
+    }
+
+    /// The number, below 2^24.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl TryFrom<u32> for Vsid {
+    type Error = InvalidAddress;
+    fn try_from(value: u32) -> Result<Self, InvalidAddress> {
+        Self::new(value)
+    }
+}
+
+impl From<Vsid> for u32 {
+    fn from(vsid: Vsid) -> Self {
+        vsid.0
+    }
+}
+
+impl fmt::Display for Vsid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Debug for Vsid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vsid({})", self.0)
+    }
+}
+
+/// An IEEE 802 MAC address, in transmission order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[repr(transparent)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// The broadcast address, ff:ff:ff:ff:ff:ff.
+    pub const BROADCAST: Self = Self([0xff; 6]);
+    /// All zero: no address.
+    pub const ZERO: Self = Self([0; 6]);
+
+    /// Whether the group bit is clear and the address is not all zero: it can belong to one station.
+    pub const fn is_unicast(self) -> bool {
+        self.0[0] & 1 == 0 && self.to_bits() != 0
+    }
+
+    /// Whether this is the broadcast address.
+    pub const fn is_broadcast(self) -> bool {
+        self.to_bits() == 0xffff_ffff_ffff
+    }
+
+    /// This address, if one station can own it.
+    pub const fn unicast(self) -> Result<Self, InvalidAddress> {
+        if self.is_unicast() {
+            Ok(self)
+        } else {
+            Err(InvalidAddress::MacNotUnicast(self))
+        }
+    }
+
+    /// The address as a 48-bit number.
+    pub const fn to_bits(self) -> u64 {
+        let [a, b, c, d, e, f] = self.0;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+}
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl fmt::Debug for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Reads six octets in hexadecimal, joined by `:` or `-` or by nothing (the Hyper-V cmdlets' form).
+impl FromStr for MacAddress {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let separator = match text.as_bytes().get(2) {
+            Some(b':') => Some(b':'),
+            Some(b'-') => Some(b'-'),
+            _ => None,
+        };
+        let mut rest = text.as_bytes();
+        let mut octets = [0; 6];
+        for (position, octet) in octets.iter_mut().enumerate() {
+            if let (Some(separator), true) = (separator, position > 0) {
+                rest = rest
+                    .strip_prefix(&[separator])
+                    .ok_or(InvalidAddress::MacSyntax)?;
+            }
+            let (digits, behind) = rest
+                .split_first_chunk::<2>()
+                .ok_or(InvalidAddress::MacSyntax)?;
+            *octet = hex_octet(*digits).ok_or(InvalidAddress::MacSyntax)?;
+            rest = behind;
+        }
+        if rest.is_empty() {
+            Ok(Self(octets))
+        } else {
+            Err(InvalidAddress::MacSyntax)
+        }
+    }
+}
+
+fn hex_octet([high, low]: [u8; 2]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    u8::try_from(digit(high)? << 4 | digit(low)?).ok()
+}
+
+/// The tag of a VLAN of the provider network, 1..=4094 (IEEE 802.1Q).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16", into = "u16")]
+#[repr(transparent)]
+pub struct VlanId(u16);
+
+impl VlanId {
+    /// Takes a VLAN id in 1..=4094.
+    pub const fn new(value: u16) -> Result<Self, InvalidAddress> {
+        if value == 0 || value > 4094 {
+            return Err(InvalidAddress::Vlan(value));
+        }
+        Ok(Self(value))
+    }
+
+    /// The number, 1..=4094.
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl TryFrom<u16> for VlanId {
+    type Error = InvalidAddress;
+    fn try_from(value: u16) -> Result<Self, InvalidAddress> {
+        Self::new(value)
+    }
+}
+
+impl From<VlanId> for u16 {
+    fn from(vlan: VlanId) -> Self {
+        vlan.0
+    }
+}
+
+impl fmt::Display for VlanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! unicast_address {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "IpAddr", into = "IpAddr")]
+        #[repr(transparent)]
+        pub struct $name(IpAddr);
+
+        impl $name {
+            /// Takes an address that one machine can own.
+            pub const fn new(address: IpAddr) -> Result<Self, InvalidAddress> {
+                if is_unicast(address) { Ok(Self(address)) } else { Err(InvalidAddress::NotUnicast(address)) }
+            }
+
+            /// The address.
+            pub const fn get(self) -> IpAddr {
+                self.0
+            }
+        }
+
+        impl TryFrom<IpAddr> for $name {
+            type Error = InvalidAddress;
+            fn try_from(address: IpAddr) -> Result<Self, InvalidAddress> {
+                Self::new(address)
+            }
+        }
+
+        impl From<$name> for IpAddr {
+            fn from(address: $name) -> Self {
+                address.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+unicast_address! {
+    /// A customer address (CA): what a virtual machine believes its address to be. Tenants may reuse them.
+    CustomerAddress
+}
+
+unicast_address! {
+    /// A provider address (PA): an address of the physical network, owned by one host at a time.
+    ProviderAddress
+}
+
+/// Whether one machine can own `address`.
+pub(crate) const fn is_unicast(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            !(v4.is_unspecified() || v4.is_loopback() || v4.is_multicast() || v4.is_broadcast())
+        }
+        IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
+    }
+}
+
+/// The two versions of the Internet Protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Family {
+    /// IPv4 (RFC 791).
+    Ipv4,
+    /// IPv6 (RFC 8200).
+    Ipv6,
+}
+
+impl Family {
+    /// The version that `address` belongs to.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::Ipv4,
+            IpAddr::V6(_) => Self::Ipv6,
+        }
+    }
+}
+
+/// An IP address as two words, the form in which tables and packet facts hold it: two compares and no
+/// branch on the version. IPv4 stands in the low 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[repr(C)]
+pub struct AddressBits {
+    /// The first 64 bits of an IPv6 address; zero for IPv4.
+    pub high: u64,
+    /// The last 64 bits of an IPv6 address, or an IPv4 address in the low 32.
+    pub low: u64,
+}
+
+impl AddressBits {
+    /// The words of an IPv4 address in transmission order.
+    #[inline(always)]
+    pub const fn from_ipv4(octets: [u8; 4]) -> Self {
+        Self {
+            high: 0,
+            low: u32::from_be_bytes(octets) as u64,
+        }
+    }
+
+    /// The words of an IPv6 address in transmission order.
+    #[inline(always)]
+    pub const fn from_ipv6(octets: [u8; 16]) -> Self {
+        let bits = u128::from_be_bytes(octets);
+        Self {
+            high: (bits >> 64) as u64,
+            low: bits as u64,
+        }
+    }
+
+    /// The words of a MAC address, in the low 48 bits.
+    #[inline(always)]
+    pub const fn from_mac(mac: MacAddress) -> Self {
+        Self {
+            high: 0,
+            low: mac.to_bits(),
+        }
+    }
+
+    /// The words of `address`.
+    #[inline]
+    pub const fn from_ip(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(v4) => Self::from_ipv4(v4.octets()),
+            IpAddr::V6(v6) => Self::from_ipv6(v6.octets()),
+        }
+    }
+
+    /// The IPv4 address in transmission order.
+    #[inline(always)]
+    pub const fn to_ipv4(self) -> [u8; 4] {
+        (self.low as u32).to_be_bytes()
+    }
+
+    /// The IPv6 address in transmission order.
+    #[inline(always)]
+    pub const fn to_ipv6(self) -> [u8; 16] {
+        self.to_u128().to_be_bytes()
+    }
+
+    /// The address as one number, for ordering.
+    #[inline(always)]
+    pub const fn to_u128(self) -> u128 {
+        (self.high as u128) << 64 | self.low as u128
+    }
+
+    /// The MAC address in the low 48 bits.
+    #[inline(always)]
+    pub const fn to_mac(self) -> MacAddress {
+        let [_, _, a, b, c, d, e, f] = self.low.to_be_bytes();
+        MacAddress([a, b, c, d, e, f])
+    }
+
+    /// The address, read as one of `family`.
+    #[inline]
+    pub const fn to_ip(self, family: Family) -> IpAddr {
+        match family {
+            Family::Ipv4 => IpAddr::V4(Ipv4Addr::from_bits(self.low as u32)),
+            Family::Ipv6 => IpAddr::V6(Ipv6Addr::from_bits(self.to_u128())),
+        }
+    }
+}
+
+/// An address prefix, `address/length`, without bits behind its length.
+///
+/// ```
+/// use netvirt_core::Prefix;
+/// let prefix: Prefix = "10.0.0.0/24".parse().unwrap();
+/// assert!(prefix.contains("10.0.0.7".parse().unwrap()));
+/// assert_eq!(prefix.gateway(), "10.0.0.1".parse().ok());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(IpAddr, u8)", into = "(IpAddr, u8)")]
+pub struct Prefix {
+    address: IpAddr,
+    length: u8,
+}
+
+impl Prefix {
+    /// Takes a prefix without bits behind its length.
+    pub fn new(address: IpAddr, length: u8) -> Result<Self, InvalidAddress> {
+        let base = prefix_base(address, length).ok_or(InvalidAddress::PrefixLength(length))?;
+        if base == address {
+            Ok(Self { address, length })
+        } else {
+            Err(InvalidAddress::PrefixHostBits(address, length))
+        }
+    }
+
+    /// The prefix of `length` bits that `address` lies in.
+    pub fn of(address: IpAddr, length: u8) -> Result<Self, InvalidAddress> {
+        let address = prefix_base(address, length).ok_or(InvalidAddress::PrefixLength(length))?;
+        Ok(Self { address, length })
+    }
+
+    /// The first address of the prefix.
+    pub const fn address(self) -> IpAddr {
+        self.address
+    }
+
+    /// The number of leading bits that are fixed.
+    pub const fn length(self) -> u8 {
+        self.length
+    }
+
+    /// Whether `address` is of the same family and lies in the prefix.
+    pub fn contains(self, address: IpAddr) -> bool {
+        prefix_base(address, self.length) == Some(self.address)
+    }
+
+    /// Whether the two prefixes share an address.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.contains(other.address) || other.contains(self.address)
+    }
+
+    /// The last address of the prefix.
+    pub fn last(self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(v4) => {
+                let host = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() | host))
+            }
+            IpAddr::V6(v6) => {
+                let host = u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() | host))
+            }
+        }
+    }
+
+    /// The address behind the first one: the default gateway of a virtual subnet, reserved for the
+    /// distributed router. A prefix of one address has none.
+    pub fn gateway(self) -> Option<IpAddr> {
+        match self.address {
+            IpAddr::V4(v4) if self.length < 32 => {
+                Some(Ipv4Addr::from_bits(v4.to_bits() | 1).into())
+            }
+            IpAddr::V6(v6) if self.length < 128 => {
+                Some(Ipv6Addr::from_bits(v6.to_bits() | 1).into())
+            }
+            _ => None,
+        }
+    }
+}
+
+fn prefix_base(address: IpAddr, length: u8) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(v4) if length <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
+            Some(Ipv4Addr::from_bits(v4.to_bits() & mask).into())
+        }
+        IpAddr::V6(v6) if length <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
+            Some(Ipv6Addr::from_bits(v6.to_bits() & mask).into())
+        }
+        _ => None,
+    }
+}
+
+impl TryFrom<(IpAddr, u8)> for Prefix {
+    type Error = InvalidAddress;
+    fn try_from((address, length): (IpAddr, u8)) -> Result<Self, InvalidAddress> {
+        Self::new(address, length)
+    }
+}
+
+impl From<Prefix> for (IpAddr, u8) {
+    fn from(prefix: Prefix) -> Self {
+        (prefix.address, prefix.length)
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = InvalidAddress;
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let (address, length) = text.split_once('/').ok_or(InvalidAddress::PrefixSyntax)?;
+        let address = address.parse().map_err(|_| InvalidAddress::PrefixSyntax)?;
+        let length = length.parse().map_err(|_| InvalidAddress::PrefixSyntax)?;
+        Self::new(address, length)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+impl fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+macro_rules! dense_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[repr(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The number as an index.
+            pub(crate) const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+dense_id! {
+    /// A port of the switch that a virtual machine hangs on. Dense: the caller numbers its ports from 0.
+    PortId
+}
+
+dense_id! {
+    /// A host (NVE) of the provider network, as the caller numbers them from 0.
+    HostId
+}
+
+dense_id! {
+    /// A routing domain: one tenant's virtual network. The adapter keeps its GUID and name; the core
+    /// uses the number that the caller gives it, counted from 0.
+    DomainId
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vsid_keeps_out_what_rfc_7637_reserves() {
+        for reserved in [0, 1, 0xFFF, 0xFF_FFFF, 0x100_0000, u32::MAX] {
+            assert_eq!(Vsid::new(reserved), Err(InvalidAddress::Vsid(reserved)));
+        }
+        for legal in [0x1000, 5001, 0xFF_FFFE] {
+            assert_eq!(Vsid::new(legal).map(Vsid::get), Ok(legal));
+        }
+    }
+
+    #[test]
+    fn mac_is_read_in_the_three_forms_of_the_field() {
+        let expected = Ok(MacAddress([0x06, 0x06, 0, 0, 0xab, 0x05]));
+        for text in ["06:06:00:00:ab:05", "06-06-00-00-AB-05", "06060000ab05"] {
+            assert_eq!(text.parse(), expected, "{text}");
+        }
+        for text in [
+            "",
+            "06:06:00:00:ab",
+            "06:06:00:00:ab:05:06",
+            "0606:0000:ab05",
+            "06:06:00:00:ab:+5",
+            "06:06-00:00:ab:05",
+        ] {
+            assert_eq!(
+                text.parse::<MacAddress>(),
+                Err(InvalidAddress::MacSyntax),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn prefix_knows_its_members_and_its_gateway() {
+        let prefix: Prefix = "10.2.3.0/24".parse().unwrap();
+        assert_eq!(prefix.gateway(), Some(IpAddr::from([10, 2, 3, 1])));
+        assert_eq!(prefix.last(), IpAddr::from([10, 2, 3, 255]));
+        assert!(prefix.contains(IpAddr::from([10, 2, 3, 255])));
+        assert!(!prefix.contains(IpAddr::from([10, 2, 4, 0])));
+        assert!(!prefix.contains("::".parse().unwrap()));
+        let everything: Prefix = "::/0".parse().unwrap();
+        assert!(everything.contains("ff02::1".parse().unwrap()));
+        assert!(everything.overlaps("2001:db8::/32".parse().unwrap()));
+        assert!(!everything.overlaps(prefix));
+        assert_eq!("10.2.3.4/32".parse::<Prefix>().unwrap().gateway(), None);
+    }
+
+    #[test]
+    fn prefix_refuses_what_it_cannot_mean() {
+        assert_eq!(
+            "10.2.3.4/24".parse::<Prefix>(),
+            Err(InvalidAddress::PrefixHostBits(
+                IpAddr::from([10, 2, 3, 4]),
+                24
+            ))
+        );
+        assert_eq!(
+            "10.0.0.0/33".parse::<Prefix>(),
+            Err(InvalidAddress::PrefixLength(33))
+        );
+        for text in ["10.0.0.0", "10.0.0.0/", "/8", "ten/8"] {
+            assert_eq!(
+                text.parse::<Prefix>(),
+                Err(InvalidAddress::PrefixSyntax),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_of_many_is_no_customer_or_provider_address() {
+        for text in [
+            "0.0.0.0",
+            "127.0.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "ff02::1",
+        ] {
+            let address = text.parse().unwrap();
+            assert_eq!(
+                CustomerAddress::new(address),
+                Err(InvalidAddress::NotUnicast(address))
+            );
+            assert_eq!(
+                ProviderAddress::new(address),
+                Err(InvalidAddress::NotUnicast(address))
+            );
+        }
+        assert!(CustomerAddress::new(IpAddr::from([10, 0, 0, 5])).is_ok());
+    }
+}

@@ -1,0 +1,14 @@
+//! The network-virtualization datapath: NVGRE encapsulation and IP rewrite between customer and provider
+//! addresses, for switches, SmartNICs and firmware.
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod address;
+
+pub use address::{
+    AddressBits, CustomerAddress, DomainId, Family, HostId, InvalidAddress, MacAddress, PortId,
+    Prefix, ProviderAddress, VlanId, Vsid,
+};

@@ -1,0 +1,1 @@
+//! The netvirt host switch.
