@@ -591,6 +591,11 @@ dense_id! {
 }
 
 dense_id! {
+    /// An uplink of this host to the provider network, counted from 0.
+    UplinkId
+}
+
+dense_id! {
     /// A host (NVE) of the provider network, as the caller numbers them from 0.
     HostId
 }

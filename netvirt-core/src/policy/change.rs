@@ -1,0 +1,341 @@
+//! What an operator may say: the objects of policy and the changes to them, in one binary encoding.
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::{
+    CustomerAddress, DomainId, HostId, MacAddress, PortId, Prefix, ProviderAddress, UplinkId,
+    VlanId, Vsid,
+};
+
+/// How packets between two customer addresses cross the provider network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Method {
+    /// NVGRE (`TranslationMethodEncap`): the frame travels whole, behind an outer header between the
+    /// provider addresses of the two hosts.
+    Encapsulate,
+    /// IP rewrite (`TranslationMethodNat`): the customer address is replaced by a provider address that
+    /// belongs to it alone. Used only if both records say so; otherwise NVGRE.
+    Rewrite {
+        /// The provider address of this customer address, of the same family, unique in the network.
+        provider_address: ProviderAddress,
+        /// Whether frames leave with the MAC address of the virtual machine instead of the uplink's.
+        use_vm_mac: bool,
+    },
+}
+
+/// What a lookup record stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecordKind {
+    /// An address that the operator assigned.
+    Static(CustomerAddress),
+    /// An address that was learned from the virtual machine.
+    Dynamic(CustomerAddress),
+    /// A MAC address whose customer addresses are not known yet.
+    L2Only,
+    /// A gateway: it may send and receive with customer addresses that have no record.
+    GatewayWildcard,
+}
+
+impl RecordKind {
+    /// The customer address, where the record has one.
+    pub const fn customer_address(self) -> Option<CustomerAddress> {
+        match self {
+            Self::Static(address) | Self::Dynamic(address) => Some(address),
+            Self::L2Only | Self::GatewayWildcard => None,
+        }
+    }
+}
+
+/// Where a virtual machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Location {
+    /// On this host, behind the port.
+    Port(PortId),
+    /// On another host.
+    Host(HostId),
+}
+
+/// A lookup record: which machine owns a customer address, where it runs and how it is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LookupRecord {
+    /// The virtual subnet.
+    pub vsid: Vsid,
+    /// The customer address, or what stands in its place.
+    pub kind: RecordKind,
+    /// The MAC address of the virtual machine's adapter.
+    pub mac: MacAddress,
+    /// Where the machine runs.
+    pub location: Location,
+    /// The host it ran on before, until the migration is retired.
+    pub previous: Option<HostId>,
+    /// How it is reached from other hosts.
+    pub method: Method,
+}
+
+/// Names one record: (VSID, CA), or (VSID, MAC) where there is no CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RecordName {
+    /// The record of a customer address.
+    Address(Vsid, CustomerAddress),
+    /// The wildcard or L2-only record of a MAC address.
+    Mac(Vsid, MacAddress),
+}
+
+impl LookupRecord {
+    /// The name under which the record is found.
+    pub const fn name(&self) -> RecordName {
+        match self.kind.customer_address() {
+            Some(address) => RecordName::Address(self.vsid, address),
+            None => RecordName::Mac(self.vsid, self.mac),
+        }
+    }
+}
+
+/// Where a customer route leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RouteTarget {
+    /// The prefix *is* the virtual subnet; its second address is the gateway.
+    OnLink,
+    /// The prefix lies behind this machine of the same routing domain.
+    Via(CustomerAddress),
+}
+
+/// A customer route of one routing domain. The lowest metric of equal prefixes wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CustomerRoute {
+    /// The virtual subnet the route belongs to; its routing domain is the route's.
+    pub vsid: Vsid,
+    /// The destinations.
+    pub prefix: Prefix,
+    /// Where they are.
+    pub target: RouteTarget,
+    /// Preference among routes to the same prefix, lower first.
+    pub metric: u32,
+}
+
+/// A port of the switch and the adapter that hangs on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Port {
+    /// The port's number.
+    pub port: PortId,
+    /// Its virtual subnet; `None` is Hyper-V's VSID 0, a port that is not virtualised.
+    pub vsid: Option<Vsid>,
+    /// The only MAC address that may speak here.
+    pub mac: MacAddress,
+}
+
+/// What is known of a provider address's uniqueness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AddressState {
+    /// Unique and in use.
+    Preferred,
+    /// Still received, no longer chosen as a source.
+    Deprecated,
+    /// Not yet known to be unique: neither answered nor received.
+    Tentative,
+    /// Another machine answers for it.
+    Duplicate,
+}
+
+impl AddressState {
+    /// Whether frames to the address are accepted and questions for it answered.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::Preferred | Self::Deprecated)
+    }
+}
+
+/// A provider address of this host, and the physical network it lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HostAddress {
+    /// The address.
+    pub address: ProviderAddress,
+    /// The length of its on-link prefix, in bits.
+    pub prefix_length: u8,
+    /// The uplink it lives on.
+    pub uplink: UplinkId,
+    /// The MAC address that owns it.
+    pub mac: MacAddress,
+    /// The VLAN of the physical network, if tagged.
+    pub vlan: Option<VlanId>,
+    /// The IP MTU of the physical network, in bytes.
+    pub mtu: u16,
+    /// What is known of its uniqueness.
+    pub state: AddressState,
+}
+
+/// A route of the provider network, for provider addresses that are not on-link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProviderRoute {
+    /// The destinations.
+    pub prefix: Prefix,
+    /// The router, on-link through one of the host's provider addresses.
+    pub next_hop: ProviderAddress,
+    /// Preference among routes to the same prefix, lower first.
+    pub metric: u32,
+}
+
+/// Leave for one routing domain to send to another. Stateless: replies need the reverse peering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Peering {
+    /// The domain that may send.
+    pub from: DomainId,
+    /// The domain that receives.
+    pub to: DomainId,
+}
+
+/// How the FlowID, the last octet of the NVGRE key, is chosen (RFC 7637 §3.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum FlowIdPolicy {
+    /// From a keyed hash over the inner flow, so that routers spread flows over equal paths.
+    PerFlow {
+        /// The key of the hash.
+        seed: u64,
+    },
+    /// Always the same, for peers that match the whole key.
+    Fixed(u8),
+}
+
+/// The DSCP of the outer header (RFC 2983).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum DscpPolicy {
+    /// The inner packet's: the uniform model.
+    Uniform,
+    /// This value, 0..=63: the pipe model.
+    Pipe(u8),
+}
+
+/// How much a received GRE header may differ from what RFC 7637 asks the sender for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Reception {
+    /// Checksum, sequence number, reserved bits and outer IPv4 options are refused.
+    Strict,
+    /// A checksum is verified, a sequence number and reserved bits are ignored (RFC 2784 §2.3).
+    Tolerant,
+}
+
+/// What holds for the whole host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Settings {
+    /// This host's own number.
+    pub local_host: HostId,
+    /// The MAC address of the distributed router, the same on all hosts.
+    pub router_mac: MacAddress,
+    /// How the FlowID is chosen.
+    pub flow_id: FlowIdPolicy,
+    /// TTL or hop limit of the outer header.
+    pub outer_ttl: u8,
+    /// DSCP of the outer header.
+    pub dscp: DscpPolicy,
+    /// What is accepted from other hosts.
+    pub reception: Reception,
+}
+
+impl Settings {
+    /// A host with the defaults of the field: FlowID per flow, TTL 64, DSCP copied, strict reception.
+    pub const fn new(local_host: HostId, router_mac: MacAddress) -> Self {
+        Self {
+            local_host,
+            router_mac,
+            flow_id: FlowIdPolicy::PerFlow { seed: 0 },
+            outer_ttl: 64,
+            dscp: DscpPolicy::Uniform,
+            reception: Reception::Strict,
+        }
+    }
+}
+
+/// One change of policy.
+///
+/// *Add* makes something new; adding what exists is no error if it is identical. *Set* replaces the
+/// changeable part of what exists. *Remove* refuses what others still stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Change {
+    /// Says what holds for the whole host. Must come before anything else.
+    SetSettings(Settings),
+    /// Adds a routing domain.
+    AddDomain(DomainId),
+    /// Removes a routing domain without subnets and peerings.
+    RemoveDomain(DomainId),
+    /// Adds a virtual subnet to a routing domain.
+    AddSubnet {
+        /// The subnet.
+        vsid: Vsid,
+        /// Its routing domain.
+        domain: DomainId,
+    },
+    /// Removes a virtual subnet without routes, records and ports.
+    RemoveSubnet(Vsid),
+    /// Adds a customer route.
+    AddCustomerRoute(CustomerRoute),
+    /// Changes the metric of a customer route.
+    SetCustomerRoute(CustomerRoute),
+    /// Removes a customer route; the metric is not looked at.
+    RemoveCustomerRoute(CustomerRoute),
+    /// Lets a routing domain send to another.
+    AddPeering(Peering),
+    /// Ends that.
+    RemovePeering(Peering),
+    /// Adds another host of the provider network.
+    AddHost(HostId),
+    /// Removes a host without records.
+    RemoveHost(HostId),
+    /// Adds a provider address to another host.
+    AddHostAddress(HostId, ProviderAddress),
+    /// Removes a provider address from another host.
+    RemoveHostAddress(HostId, ProviderAddress),
+    /// Adds a port of this host.
+    AddPort(Port),
+    /// Removes a port without records.
+    RemovePort(PortId),
+    /// Adds a lookup record.
+    AddRecord(LookupRecord),
+    /// Replaces a lookup record of the same name and MAC address.
+    SetRecord(LookupRecord),
+    /// Moves a machine's record to where it runs now; the host it leaves becomes the previous host.
+    MoveRecord(RecordName, Location),
+    /// Forgets the previous host: frames from there are no longer believed nor sent on.
+    RetireMigration(RecordName),
+    /// Removes a lookup record.
+    RemoveRecord(RecordName),
+    /// Adds a provider address of this host.
+    AddProviderAddress(HostAddress),
+    /// Changes prefix length, MAC address, VLAN, MTU or state of a provider address of this host.
+    SetProviderAddress(HostAddress),
+    /// Removes a provider address of this host.
+    RemoveProviderAddress(ProviderAddress),
+    /// Adds a provider route.
+    AddProviderRoute(ProviderRoute),
+    /// Changes the metric of a provider route.
+    SetProviderRoute(ProviderRoute),
+    /// Removes a provider route; the metric is not looked at.
+    RemoveProviderRoute(ProviderRoute),
+    /// States the MAC address of a next hop. Network state rather than policy: alone in a transaction
+    /// it does not raise the version.
+    SetNeighbour(Neighbour),
+    /// Forgets a next hop's MAC address.
+    RemoveNeighbour {
+        /// The uplink it was seen on.
+        uplink: UplinkId,
+        /// Its address.
+        address: ProviderAddress,
+    },
+}
+
+impl Change {
+    /// Whether the change is policy, rather than state of the network.
+    pub const fn is_policy(&self) -> bool {
+        !matches!(self, Self::SetNeighbour(_) | Self::RemoveNeighbour { .. })
+    }
+}
+
+/// The MAC address of a next hop in the provider network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Neighbour {
+    /// The uplink it is reached through.
+    pub uplink: UplinkId,
+    /// Its address.
+    pub address: ProviderAddress,
+    /// Its MAC address.
+    pub mac: MacAddress,
+}
