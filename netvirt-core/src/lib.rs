@@ -7,6 +7,7 @@
 extern crate std;
 
 pub mod address;
+pub mod table;
 
 pub use address::{
     AddressBits, CustomerAddress, DomainId, Family, HostId, InvalidAddress, MacAddress, PortId,
