@@ -8,6 +8,7 @@ extern crate std;
 
 pub mod address;
 pub mod policy;
+pub mod table;
 
 pub use address::{
     AddressBits, CustomerAddress, DomainId, Family, HostId, InvalidAddress, MacAddress, PortId,

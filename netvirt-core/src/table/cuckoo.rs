@@ -1,0 +1,374 @@
+//! The core of the exact-match tables: two choices of bucket, eight slots a bucket, and a 16-bit tag a slot
+//! in an array of its own, so that a lookup reads two tag lines and, nearly always, one payload.
+
+use managed::ManagedSlice;
+
+use super::cpu::{Cpu, Portable};
+use super::{Full, UnequalCapacity};
+
+/// Payload slots that belong to one [`TagBucket`].
+pub const SLOTS_PER_BUCKET: usize = 8;
+
+/// How many buckets an insertion may look at for a vacant slot. Tables of up to this many buckets are
+/// searched exhaustively.
+const SEARCH_LIMIT: usize = 128;
+
+const VACANT: u16 = 0;
+
+/// The tags of one bucket's eight slots. All-zero bytes are an empty bucket.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[repr(C, align(16))]
+pub struct TagBucket([u16; SLOTS_PER_BUCKET]);
+
+impl TagBucket {
+    /// A bucket of eight vacant slots.
+    pub const EMPTY: Self = Self([VACANT; SLOTS_PER_BUCKET]);
+
+    #[inline(always)]
+    fn vacant(&self) -> u8 {
+        Portable::match_tags(&self.0, VACANT)
+    }
+}
+
+/// The buckets that a table needs to take `records` records of any mix: one [`TagBucket`] and
+/// [`SLOTS_PER_BUCKET`] slots each.
+pub const fn buckets_for(records: usize) -> usize {
+    let slots = records.saturating_add(records / 6).saturating_add(8);
+    slots.div_ceil(SLOTS_PER_BUCKET).next_multiple_of(2)
+}
+
+/// Where an entry of some hash can be: two buckets, and the tag that it carries there.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe {
+    buckets: [u32; 2],
+    tag: u16,
+}
+
+/// The slots of both buckets whose tag is that of the probe: nearly always the one slot of a key that is
+/// present, and none of a key that is absent. Valid until the table changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Candidates {
+    buckets: [u32; 2],
+    mask: u16,
+}
+
+impl Candidates {
+    #[inline(always)]
+    fn slots(self) -> impl Iterator<Item = u32> {
+        let Self {
+            buckets: [first, second],
+            mut mask,
+        } = self;
+        core::iter::from_fn(move || {
+            let lane = mask.trailing_zeros();
+            if mask == 0 {
+                return None;
+            }
+            mask &= mask.wrapping_sub(1);
+            Some(slot_number(if lane < 8 { first } else { second }, lane & 7))
+        })
+    }
+}
+
+/// A hash table of `V` without growth, allocation or deletion marks.
+///
+/// The buckets in use are as many as both storages provide. An entry can move to its other bucket knowing
+/// only its tag and where it is, so the table never needs to see a key.
+pub struct Cuckoo<'s, V: Copy> {
+    tags: ManagedSlice<'s, TagBucket>,
+    slots: ManagedSlice<'s, V>,
+    len: u32,
+}
+
+impl<'s, V: Copy> Cuckoo<'s, V> {
+    /// An empty table in this storage, `tags` all [`TagBucket::EMPTY`]; what `slots` holds does not matter.
+    pub const fn new(tags: ManagedSlice<'s, TagBucket>, slots: ManagedSlice<'s, V>) -> Self {
+        Self {
+            tags,
+            slots,
+            len: 0,
+        }
+    }
+
+    /// The number of entries.
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there is no entry.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of slots. Insertions start to be refused somewhat below it: see [`buckets_for`].
+    pub fn capacity(&self) -> usize {
+        self.buckets() as usize * SLOTS_PER_BUCKET
+    }
+
+    #[inline(always)]
+    fn buckets(&self) -> u32 {
+        let buckets = self.tags.len().min(self.slots.len() / SLOTS_PER_BUCKET);
+        buckets.min(u32::MAX as usize / SLOTS_PER_BUCKET) as u32
+    }
+
+    /// Where an entry of `hash` can be.
+    #[inline(always)]
+    pub fn probe(&self, hash: u64) -> Probe {
+        let buckets = self.buckets();
+        let tag = hash as u16;
+        let tag = if tag == VACANT { 1 } else { tag };
+        let first = reduce((hash >> 32) as u32, buckets);
+        Probe {
+            buckets: [first, other_bucket(first, tag, buckets)],
+            tag,
+        }
+    }
+
+    /// Asks for the tags of both buckets.
+    #[inline(always)]
+    pub fn prefetch_tags<C: Cpu>(&self, probe: &Probe) {
+        for bucket in probe.buckets {
+            if let Some(tags) = self.tags.get(bucket as usize) {
+                C::prefetch(tags);
+            }
+        }
+    }
+
+    /// Matches the tags of both buckets and asks for the slots that match.
+    #[inline(always)]
+    pub fn candidates<C: Cpu>(&self, probe: &Probe) -> Candidates {
+        let [first, second] = probe.buckets.map(|bucket| {
+            self.tags
+                .get(bucket as usize)
+                .map_or(0, |tags| u16::from(C::match_tags(&tags.0, probe.tag)))
+        });
+        let candidates = Candidates {
+            buckets: probe.buckets,
+            mask: first | second << 8,
+        };
+        for slot in candidates.slots() {
+            if let Some(value) = self.slots.get(slot as usize) {
+                C::prefetch(value);
+            }
+        }
+        candidates
+    }
+
+    /// The first candidate that `is_match` recognises, and its slot.
+    #[inline(always)]
+    pub fn resolve(
+        &self,
+        candidates: &Candidates,
+        is_match: impl Fn(&V) -> bool,
+    ) -> Option<(u32, &V)> {
+        candidates.slots().find_map(|slot| {
+            let value = self.slots.get(slot as usize)?;
+            is_match(value).then_some((slot, value))
+        })
+    }
+
+    /// The slot of the entry of `hash` that `is_match` recognises.
+    #[inline]
+    pub fn find(&self, hash: u64, is_match: impl Fn(&V) -> bool) -> Option<u32> {
+        let candidates = self.candidates::<Portable>(&self.probe(hash));
+        self.resolve(&candidates, is_match).map(|(slot, _)| slot)
+    }
+
+    /// The entry in `slot`.
+    #[inline]
+    pub fn get(&self, slot: u32) -> Option<&V> {
+        (self.tag(slot)? != VACANT).then(|| self.slots.get(slot as usize))?
+    }
+
+    /// The entry in `slot`, to be changed without changing what it is found by.
+    #[inline]
+    pub fn get_mut(&mut self, slot: u32) -> Option<&mut V> {
+        (self.tag(slot)? != VACANT).then(|| self.slots.get_mut(slot as usize))?
+    }
+
+    /// All entries with their slots, in the order of slots.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &V)> {
+        let tags = self.tags.iter().flat_map(|bucket| bucket.0);
+        let entries = (0..).zip(tags.zip(self.slots.iter()));
+        entries.filter_map(|(slot, (tag, value))| (tag != VACANT).then_some((slot, value)))
+    }
+
+    /// Adds an entry that the table does not hold yet, and returns its slot.
+    ///
+    /// Others may have to move to their other bucket; `moved` hears of each move from one slot to
+    /// another, in the order in which they happen, always into a slot that is vacant by then.
+    ///
+    /// # Errors
+    /// [`Full`] if no vacant slot is in reach; nothing has moved then.
+    pub fn insert_new(
+        &mut self,
+        hash: u64,
+        value: V,
+        moved: impl FnMut(u32, u32),
+    ) -> Result<u32, Full> {
+        let probe = self.probe(hash);
+        let slot = match self.vacant_slot(&probe) {
+            Some(slot) => slot,
+            None => self.make_room(&probe, moved).ok_or(Full)?,
+        };
+        self.put(slot, probe.tag, value);
+        self.len = self.len.wrapping_add(1);
+        Ok(slot)
+    }
+
+    /// Takes out the entry in `slot`.
+    pub fn remove(&mut self, slot: u32) -> Option<V> {
+        let value = *self.get(slot)?;
+        *self.tag_mut(slot)? = VACANT;
+        self.len = self.len.wrapping_sub(1);
+        Some(value)
+    }
+
+    /// Removes all entries, and makes storage that served before an empty table.
+    pub fn clear(&mut self) {
+        self.tags.fill(TagBucket::EMPTY);
+        self.len = 0;
+    }
+
+    /// Makes this table a copy of `other`, entry for entry in the same slots.
+    ///
+    /// # Errors
+    /// [`UnequalCapacity`] if the tables differ in capacity; nothing is copied then.
+    pub fn copy_from(&mut self, other: &Self) -> Result<(), UnequalCapacity> {
+        if self.buckets() != other.buckets() {
+            return Err(UnequalCapacity);
+        }
+        let tags = self.tags.iter_mut().zip(other.tags.iter());
+        let slots = self.slots.as_chunks_mut::<SLOTS_PER_BUCKET>().0.iter_mut();
+        let others = other.slots.as_chunks::<SLOTS_PER_BUCKET>().0.iter();
+        for ((tags, other_tags), (slots, other_slots)) in tags.zip(slots.zip(others)) {
+            *tags = *other_tags;
+            *slots = *other_slots;
+        }
+        self.len = other.len;
+        Ok(())
+    }
+
+    /// A vacant slot in the emptier of the two buckets.
+    fn vacant_slot(&self, probe: &Probe) -> Option<u32> {
+        let vacant = probe.buckets.map(|bucket| self.vacant_lanes(bucket));
+        let [first, second] = vacant.map(u8::count_ones);
+        let choice = usize::from(second > first);
+        let (bucket, lanes) = probe.buckets.into_iter().zip(vacant).nth(choice)?;
+        (lanes != 0).then(|| slot_number(bucket, lanes.trailing_zeros()))
+    }
+
+    /// Vacates a slot in one of the two buckets by the shortest chain of moves.
+    fn make_room(&mut self, probe: &Probe, mut moved: impl FnMut(u32, u32)) -> Option<u32> {
+        let (path, mut hole) = self.path_to_hole(probe)?;
+        let mut step = *path.last()?;
+        while let Some((parent, from)) = step.parent {
+            self.put(hole, self.tag(from)?, *self.slots.get(from as usize)?);
+            *self.tag_mut(from)? = VACANT;
+            moved(from, hole);
+            hole = from;
+            step = *path.get(usize::from(parent))?;
+        }
+        Some(hole)
+    }
+
+    /// Searches breadth first for a bucket with a vacant slot, which is that of the last step.
+    fn path_to_hole(&self, probe: &Probe) -> Option<(Path, u32)> {
+        let mut path = Path::new();
+        for bucket in probe.buckets {
+            path.push(Step {
+                bucket,
+                parent: None,
+            })
+            .ok()?;
+        }
+        let mut next = 0;
+        while let Some(&Step { bucket, .. }) = path.get(next) {
+            let tags = self.tags.get(bucket as usize)?;
+            for (lane, tag) in (0..).zip(tags.0) {
+                let target = other_bucket(bucket, tag, self.buckets());
+                if path.iter().any(|step| step.bucket == target) {
+                    continue;
+                }
+                let parent = Some((next as u8, slot_number(bucket, lane)));
+                path.push(Step {
+                    bucket: target,
+                    parent,
+                })
+                .ok()?;
+                let vacant = self.vacant_lanes(target);
+                if vacant != 0 {
+                    return Some((path, slot_number(target, vacant.trailing_zeros())));
+                }
+            }
+            next = next.wrapping_add(1);
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn vacant_lanes(&self, bucket: u32) -> u8 {
+        let in_use = bucket < self.buckets();
+        self.tags
+            .get(bucket as usize)
+            .filter(|_| in_use)
+            .map_or(0, TagBucket::vacant)
+    }
+
+    fn put(&mut self, slot: u32, tag: u16, value: V) {
+        if let Some(place) = self.slots.get_mut(slot as usize) {
+            *place = value;
+        }
+        if let Some(place) = self.tag_mut(slot) {
+            *place = tag;
+        }
+    }
+
+    #[inline]
+    fn tag(&self, slot: u32) -> Option<u16> {
+        let bucket = self.tags.get(slot as usize / SLOTS_PER_BUCKET)?;
+        bucket.0.get(slot as usize % SLOTS_PER_BUCKET).copied()
+    }
+
+    fn tag_mut(&mut self, slot: u32) -> Option<&mut u16> {
+        let bucket = self.tags.get_mut(slot as usize / SLOTS_PER_BUCKET)?;
+        bucket.0.get_mut(slot as usize % SLOTS_PER_BUCKET)
+    }
+}
+
+/// The buckets that a search has seen, each once.
+type Path = heapless::Vec<Step, SEARCH_LIMIT>;
+
+#[derive(Clone, Copy)]
+struct Step {
+    bucket: u32,
+    /// The step before, and the slot there whose entry has its other place in this bucket.
+    parent: Option<(u8, u32)>,
+}
+
+const _: () = assert!(SEARCH_LIMIT <= u8::MAX as usize);
+
+#[inline(always)]
+fn slot_number(bucket: u32, lane: u32) -> u32 {
+    bucket
+        .wrapping_mul(SLOTS_PER_BUCKET as u32)
+        .wrapping_add(lane)
+}
+
+/// Spreads 32 random bits over `0..buckets` without a division.
+#[inline(always)]
+fn reduce(random: u32, buckets: u32) -> u32 {
+    (u64::from(random).wrapping_mul(u64::from(buckets)) >> 32) as u32
+}
+
+/// The other bucket in which an entry with `tag` in `bucket` can be: the two add up to a number that
+/// depends on the tag alone, so each is the other's other.
+///
+/// That number is odd where the buckets are an even number, so that an entry always has two buckets.
+#[inline(always)]
+fn other_bucket(bucket: u32, tag: u16, buckets: u32) -> u32 {
+    let random = u32::from(tag).wrapping_mul(0x9e37_79b1);
+    let sum = reduce(random, buckets) | (!buckets & 1);
+    let around = if sum < bucket { buckets } else { 0 };
+    sum.wrapping_sub(bucket).wrapping_add(around)
+}
