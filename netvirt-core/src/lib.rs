@@ -7,6 +7,8 @@
 extern crate std;
 
 pub mod address;
+pub mod checksum;
+pub mod wire;
 
 pub use address::{
     AddressBits, CustomerAddress, DomainId, Family, HostId, InvalidAddress, MacAddress, PortId,
