@@ -7,10 +7,12 @@
 extern crate std;
 
 pub mod address;
+pub mod checksum;
 pub mod policy;
 pub mod table;
+pub mod wire;
 
 pub use address::{
     AddressBits, CustomerAddress, DomainId, Family, HostId, InvalidAddress, MacAddress, PortId,
-    Prefix, ProviderAddress, VlanId, Vsid,
+    Prefix, ProviderAddress, UplinkId, VlanId, Vsid,
 };

@@ -1,0 +1,97 @@
+//! Bytes and their meaning, one protocol a file.
+//!
+//! [`parse()`] reads a frame in one pass into [`Facts`]; nothing behind it looks at raw offsets again. The other
+//! files hold the formats that netvirt writes or answers, in the `Packet`/`Repr` idiom of `smoltcp::wire`:
+//! a `Packet` shows every field of a buffer, a `Repr` is the meaning that netvirt accepts and emits.
+//!
+//! No function here can panic, whatever the bytes: what does not fit is [`Malformed`].
+
+use core::fmt;
+
+mod parse;
+
+pub use parse::{Facts, Fragment, Network, Notes, Tag, ipv4_header_is_valid, parse};
+
+/// EtherTypes (IEEE 802.3, the IANA registry of RFC 9542).
+pub mod ethertype {
+    /// IPv4.
+    pub const IPV4: u16 = 0x0800;
+    /// ARP.
+    pub const ARP: u16 = 0x0806;
+    /// An IEEE 802.1Q customer tag follows.
+    pub const VLAN: u16 = 0x8100;
+    /// IPv6.
+    pub const IPV6: u16 = 0x86dd;
+    /// An IEEE 802.1ad service tag follows.
+    pub const SERVICE_VLAN: u16 = 0x88a8;
+    /// A tag of the time before IEEE 802.1ad follows.
+    pub const OLD_SERVICE_VLAN: u16 = 0x9100;
+    /// Transparent Ethernet bridging: the protocol type of GRE that carries Ethernet frames (RFC 7637 §3.2).
+    pub const TRANSPARENT_ETHERNET: u16 = 0x6558;
+}
+
+/// IP protocol numbers and IPv6 next headers (the IANA registry).
+pub mod protocol {
+    /// IPv6 hop-by-hop options (RFC 8200 §4.3).
+    pub const HOP_BY_HOP: u8 = 0;
+    /// ICMP for IPv4 (RFC 792).
+    pub const ICMP: u8 = 1;
+    /// TCP (RFC 9293).
+    pub const TCP: u8 = 6;
+    /// UDP (RFC 768).
+    pub const UDP: u8 = 17;
+    /// DCCP (RFC 4340).
+    pub const DCCP: u8 = 33;
+    /// IPv6 routing header (RFC 8200 §4.4).
+    pub const ROUTING: u8 = 43;
+    /// IPv6 fragment header (RFC 8200 §4.5).
+    pub const FRAGMENT: u8 = 44;
+    /// GRE (RFC 2784).
+    pub const GRE: u8 = 47;
+    /// ICMP for IPv6 (RFC 4443).
+    pub const ICMPV6: u8 = 58;
+    /// IPv6 destination options (RFC 8200 §4.6).
+    pub const DESTINATION_OPTIONS: u8 = 60;
+    /// SCTP (RFC 9260).
+    pub const SCTP: u8 = 132;
+    /// UDP-Lite (RFC 3828).
+    pub const UDP_LITE: u8 = 136;
+}
+
+/// Why bytes are not what their format demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// A header reaches beyond the window, the frame or the packet that contains it.
+    Truncated,
+    /// The IP version is not the one that the EtherType announces.
+    Version,
+    /// The IPv4 header length is below 20 bytes.
+    HeaderLength,
+    /// The length that IP states is below its header or beyond the frame.
+    TotalLength,
+    /// A list of options does not add up.
+    Options,
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "a header is cut short",
+            Self::Version => "the IP version contradicts the EtherType",
+            Self::HeaderLength => "the IPv4 header length is below 20 bytes",
+            Self::TotalLength => "the IP length is below the header or beyond the frame",
+            Self::Options => "a list of options does not add up",
+        })
+    }
+}
+
+impl core::error::Error for Malformed {}
+
+/// Takes the next `N` bytes from the front of `rest`.
+#[inline(always)]
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
+    let (taken, behind) = rest.split_first_chunk().ok_or(Malformed::Truncated)?;
+    *rest = behind;
+    Ok(*taken)
+}
