@@ -8,6 +8,8 @@ extern crate std;
 
 pub mod address;
 pub mod checksum;
+pub mod edit;
+pub mod offload;
 pub mod policy;
 pub mod table;
 pub mod wire;

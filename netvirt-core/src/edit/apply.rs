@@ -1,0 +1,297 @@
+//! Doing an edit: in place, into another buffer, or as a detached header.
+
+use core::fmt;
+use core::ops::Range;
+
+use super::template::{OUTER_ROOM, OuterFields};
+use super::{Edit, Encapsulation, Push, Rewrite, TransportChecksum};
+use crate::address::Family;
+use crate::checksum::Delta;
+
+/// Bytes of the longest header that is pushed: Ethernet with a tag, IPv6, GRE with key, inner Ethernet.
+const HEADER_ROOM: usize = OUTER_ROOM + 8 + 14;
+
+/// Bytes that a buffer should have free in front of a frame, so that every edit can be done in place.
+pub const HEADROOM: usize = HEADER_ROOM;
+
+/// Bytes of room for a detached header.
+pub const DETACHED_ROOM: usize = 256;
+
+/// The buffer has no room for the edited frame, or the frame is not the one that the edit was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoRoom;
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the buffer has no room for the edited frame: leave {HEADROOM} bytes free in front of it"
+        )
+    }
+}
+
+impl core::error::Error for NoRoom {}
+
+/// A header that replaces the front of a frame whose payload stays where it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Detached {
+    /// Where in the room the header lies.
+    pub header: Range<usize>,
+    /// What follows it, in the frame as it was received.
+    pub payload: Range<usize>,
+}
+
+impl Edit<'_> {
+    /// Edits a frame where it lies: `buffer[frame]` is the frame as it was given to the datapath, and in front
+    /// of it there is room ([`HEADROOM`]). Yields where the edited frame lies. If only the frame's window is
+    /// in this buffer, what lies in further buffers is behind the range and ends at [`Edit::end`].
+    ///
+    /// # Errors
+    /// [`NoRoom`]; the frame is then untouched.
+    #[inline]
+    pub fn apply_in_place(
+        &self,
+        buffer: &mut [u8],
+        frame: Range<usize>,
+    ) -> Result<Range<usize>, NoRoom> {
+        let packet = frame.start.wrapping_add(usize::from(self.pull));
+        let end = frame.end.min(frame.start.wrapping_add(self.end as usize));
+        let length = match &self.push {
+            Push::Nothing => 0,
+            Push::Ethernet(header) => {
+                let length = header.buffer_len();
+                let start = packet.checked_sub(length).ok_or(NoRoom)?;
+                header.emit(buffer.get_mut(start..packet).ok_or(NoRoom)?);
+                length
+            }
+            Push::Encapsulation(encapsulation) => {
+                let start = packet.checked_sub(HEADER_ROOM).ok_or(NoRoom)?;
+                let room = buffer.get_mut(start..packet).ok_or(NoRoom)?;
+                let room = room.first_chunk_mut::<HEADER_ROOM>().ok_or(NoRoom)?;
+                encapsulation.emit(room, self.packet_length());
+                encapsulation.template.outer_length() + 8 + 14
+            }
+        };
+        if self.changes_packet() {
+            self.patch(buffer.get_mut(frame.start..end).ok_or(NoRoom)?, 0);
+        }
+        Ok(packet.wrapping_sub(length)..end)
+    }
+
+    /// Writes the edited frame to the start of `out`, leaving the original as it is. Yields its length.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if `out` is shorter than [`Edit::length`] or `frame` than [`Edit::end`].
+    pub fn apply_into(&self, frame: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
+        let payload = frame
+            .get(usize::from(self.pull)..self.end as usize)
+            .ok_or(NoRoom)?;
+        let length = self.pushed().wrapping_add(payload.len());
+        let (header, rest) = out
+            .get_mut(..length)
+            .ok_or(NoRoom)?
+            .split_at_mut_checked(self.pushed())
+            .ok_or(NoRoom)?;
+        self.emit_header(header);
+        copy(payload, rest);
+        self.patch(rest, self.pull);
+        Ok(length)
+    }
+
+    /// Writes the front of the edited frame into `room` and says which bytes of the original follow it. The
+    /// original is not touched: what the edit changes behind the pushed header is copied into the room.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if what changes lies further back than the room reaches.
+    pub fn detach(
+        &self,
+        window: &[u8],
+        room: &mut [u8; DETACHED_ROOM],
+    ) -> Result<Detached, NoRoom> {
+        let changed = window
+            .get(usize::from(self.pull)..self.changed_end())
+            .ok_or(NoRoom)?;
+        let length = self.pushed().wrapping_add(changed.len());
+        let (header, rest) = room
+            .get_mut(..length)
+            .ok_or(NoRoom)?
+            .split_at_mut_checked(self.pushed())
+            .ok_or(NoRoom)?;
+        self.emit_header(header);
+        copy(changed, rest);
+        self.patch(rest, self.pull);
+        Ok(Detached {
+            header: 0..length,
+            payload: self.changed_end()..self.end as usize,
+        })
+    }
+
+    /// Bytes of the packet behind what was pulled.
+    #[inline(always)]
+    fn packet_length(&self) -> u32 {
+        self.end.wrapping_sub(u32::from(self.pull))
+    }
+
+    /// Writes the pushed header into exactly its room.
+    fn emit_header(&self, out: &mut [u8]) {
+        match &self.push {
+            Push::Nothing => {}
+            Push::Ethernet(header) => {
+                header.emit(out);
+            }
+            Push::Encapsulation(encapsulation) => {
+                let mut room = [0; HEADER_ROOM];
+                encapsulation.emit(&mut room, self.packet_length());
+                copy(
+                    room.get(HEADER_ROOM.saturating_sub(out.len())..)
+                        .unwrap_or_default(),
+                    out,
+                );
+            }
+        }
+    }
+
+    /// Where the last byte that changes ends, counted from the start of the received frame.
+    fn changed_end(&self) -> usize {
+        if !self.changes_packet() {
+            return usize::from(self.pull);
+        }
+        let header = usize::from(self.network).wrapping_add(match self.network_family {
+            Family::Ipv4 => 20,
+            Family::Ipv6 => 40,
+        });
+        let checksum = match self
+            .rewrite
+            .map_or(TransportChecksum::None, |rewrite| rewrite.transport)
+        {
+            TransportChecksum::None => 0,
+            TransportChecksum::Complete(offset)
+            | TransportChecksum::Udp(offset)
+            | TransportChecksum::Partial(offset) => usize::from(offset).wrapping_add(2),
+        };
+        header.max(checksum)
+    }
+
+    /// Changes the packet's own headers. `bytes` begin at offset `base` of the received frame.
+    #[inline(always)]
+    fn patch(&self, bytes: &mut [u8], base: u16) {
+        let Some(packet) = bytes.get_mut(usize::from(self.network.wrapping_sub(base))..) else {
+            return;
+        };
+        match self.network_family {
+            Family::Ipv4 => self.patch_ipv4(packet),
+            Family::Ipv6 => self.patch_ipv6(packet),
+        }
+        if let Some(rewrite) = &self.rewrite {
+            rewrite.patch_transport(bytes, base);
+        }
+    }
+
+    #[inline(always)]
+    fn patch_ipv4(&self, packet: &mut [u8]) {
+        let Some(header) = packet.first_chunk_mut::<20>() else {
+            return;
+        };
+        let mut delta = Delta::default();
+        if self.decrement_hop_limit {
+            let old = u16::from_be_bytes([header[8], header[9]]);
+            header[8] = header[8].wrapping_sub(1);
+            delta = delta + Delta::of_words(old, u16::from_be_bytes([header[8], header[9]]));
+        }
+        if let Some(ecn) = self.ecn {
+            let old = u16::from_be_bytes([header[0], header[1]]);
+            header[1] = header[1] & !3 | ecn & 3;
+            delta = delta + Delta::of_words(old, u16::from_be_bytes([header[0], header[1]]));
+        }
+        if let Some(rewrite) = &self.rewrite {
+            [header[12], header[13], header[14], header[15]] = rewrite.source.to_ipv4();
+            [header[16], header[17], header[18], header[19]] = rewrite.destination.to_ipv4();
+            delta = delta + rewrite.delta;
+        }
+        [header[10], header[11]] = delta
+            .apply(u16::from_be_bytes([header[10], header[11]]))
+            .to_be_bytes();
+    }
+
+    #[inline(always)]
+    fn patch_ipv6(&self, packet: &mut [u8]) {
+        let Some(header) = packet.first_chunk_mut::<40>() else {
+            return;
+        };
+        if self.decrement_hop_limit {
+            header[7] = header[7].wrapping_sub(1);
+        }
+        if let Some(ecn) = self.ecn {
+            // The two ECN bits end the traffic class, which straddles the first two octets.
+            header[1] = header[1] & !0x30 | (ecn & 3) << 4;
+        }
+        if let Some(rewrite) = &self.rewrite
+            && let Some((_, addresses)) = header.split_first_chunk_mut::<8>()
+            && let Some((source, destination)) = addresses.split_first_chunk_mut::<16>()
+            && let Some(destination) = destination.first_chunk_mut::<16>()
+        {
+            *source = rewrite.source.to_ipv6();
+            *destination = rewrite.destination.to_ipv6();
+        }
+    }
+}
+
+impl Rewrite {
+    #[inline(always)]
+    fn patch_transport(&self, bytes: &mut [u8], base: u16) {
+        let (TransportChecksum::Complete(offset)
+        | TransportChecksum::Udp(offset)
+        | TransportChecksum::Partial(offset)) = self.transport
+        else {
+            return;
+        };
+        let at = usize::from(offset.wrapping_sub(base));
+        let Some(field) = bytes
+            .get_mut(at..)
+            .and_then(|rest| rest.first_chunk_mut::<2>())
+        else {
+            return;
+        };
+        let old = u16::from_be_bytes(*field);
+        let new = match self.transport {
+            TransportChecksum::Udp(_) => self.delta.apply_udp(old),
+            // The field holds a sum that is not complemented yet, so the difference is added as it is.
+            TransportChecksum::Partial(_) => !self.delta.apply(!old),
+            TransportChecksum::Complete(_) | TransportChecksum::None => self.delta.apply(old),
+        };
+        *field = new.to_be_bytes();
+    }
+}
+
+impl Encapsulation<'_> {
+    /// Writes outer header, GRE and inner Ethernet header to the end of `room`; `packet_length` bytes follow.
+    #[inline(always)]
+    fn emit(&self, room: &mut [u8; HEADER_ROOM], packet_length: u32) {
+        let Some((outer, inner)) = room.split_first_chunk_mut::<OUTER_ROOM>() else {
+            return;
+        };
+        let Some((gre, ethernet)) = inner.split_first_chunk_mut::<8>() else {
+            return;
+        };
+        let fields = OuterFields {
+            payload_length: (packet_length as u16).wrapping_add(8 + 14),
+            traffic_class: self.traffic_class,
+            hop_limit: self.hop_limit,
+            flow_label: self.flow_label,
+        };
+        self.template.emit(outer, fields);
+        let [vsid2, vsid1, vsid0, flow_id] = self.key.to_be_bytes();
+        // K set, everything else clear, Transparent Ethernet Bridging (RFC 7637 §3.2).
+        *gre = [0x20, 0x00, 0x65, 0x58, vsid2, vsid1, vsid0, flow_id];
+        self.inner.emit(ethernet);
+    }
+}
+
+/// Copies as many bytes as both have.
+#[inline]
+fn copy(from: &[u8], to: &mut [u8]) {
+    let length = from.len().min(to.len());
+    if let (Some(from), Some(to)) = (from.get(..length), to.get_mut(..length)) {
+        to.copy_from_slice(from);
+    }
+}

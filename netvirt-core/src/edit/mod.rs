@@ -1,0 +1,121 @@
+//! What is to be done to a frame, as plain data, and the doing of it.
+
+mod apply;
+mod template;
+
+pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
+pub use template::Template;
+pub(crate) use template::{Link, Outer};
+
+use crate::address::{AddressBits, Family};
+use crate::checksum::Delta;
+use crate::offload::Offload;
+use crate::wire::EthernetHeader;
+
+/// What is put in front of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Push<'p> {
+    /// Nothing: the frame begins where the pull ended.
+    Nothing,
+    /// An Ethernet header.
+    Ethernet(EthernetHeader),
+    /// An outer header, GRE with the key, and an inner Ethernet header (RFC 7637 §3.2).
+    Encapsulation(Encapsulation<'p>),
+}
+
+/// The NVGRE header of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Encapsulation<'p> {
+    /// The outer header.
+    pub template: &'p Template,
+    /// VSID << 8 | FlowID.
+    pub key: u32,
+    /// DSCP and ECN of the outer header.
+    pub traffic_class: u8,
+    /// TTL or hop limit of the outer header.
+    pub hop_limit: u8,
+    /// The flow label of an outer IPv6 header, 20 bits.
+    pub flow_label: u32,
+    /// The inner Ethernet header, never tagged (RFC 7637 §3.3).
+    pub inner: EthernetHeader,
+}
+
+/// The replacement of both addresses of an IP packet, and what it does to the checksums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rewrite {
+    /// The version of the packet.
+    pub family: Family,
+    /// The new source.
+    pub source: AddressBits,
+    /// The new destination.
+    pub destination: AddressBits,
+    /// The one's-complement difference of new and old addresses.
+    pub delta: Delta,
+    /// The transport checksum that covers the addresses.
+    pub transport: TransportChecksum,
+}
+
+/// The transport checksum whose pseudo-header covers the addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportChecksum {
+    /// There is none, or it lies in another fragment.
+    None,
+    /// A checksum at this offset from the start of the frame.
+    Complete(u16),
+    /// UDP's, where zero says that there is none.
+    Udp(u16),
+    /// The pseudo-header's sum alone, to be completed further down the path.
+    Partial(u16),
+}
+
+/// What is to be done to a frame: plain data, to be applied in place, into another buffer, or as a header
+/// before an untouched payload; to be printed, compared, or programmed into a device.
+///
+/// All offsets count from the start of the frame as it was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Edit<'p> {
+    /// Bytes to take off the front.
+    pub pull: u16,
+    /// What to put there instead.
+    pub push: Push<'p>,
+    /// Where the packet ends: padding behind it is cut off.
+    pub end: u32,
+    /// Where the IP header of the packet starts.
+    pub network: u16,
+    /// The version of that header, if it is to be changed.
+    pub network_family: Family,
+    /// Whether the TTL or hop limit is taken down by one.
+    pub decrement_hop_limit: bool,
+    /// The ECN field to set (RFC 6040), if it changes.
+    pub ecn: Option<u8>,
+    /// The addresses to replace.
+    pub rewrite: Option<Rewrite>,
+    /// The work that is left for whoever takes the edited frame.
+    pub offload: Offload,
+}
+
+impl Edit<'_> {
+    /// Bytes that are put in front.
+    #[inline(always)]
+    pub fn pushed(&self) -> usize {
+        match &self.push {
+            Push::Nothing => 0,
+            Push::Ethernet(header) => header.buffer_len(),
+            Push::Encapsulation(encapsulation) => encapsulation.template.outer_length() + 8 + 14,
+        }
+    }
+
+    /// Bytes of the edited frame.
+    #[inline]
+    pub fn length(&self) -> usize {
+        (self.end as usize)
+            .saturating_sub(usize::from(self.pull))
+            .wrapping_add(self.pushed())
+    }
+
+    /// Whether bytes behind the pushed header change.
+    #[inline(always)]
+    fn changes_packet(&self) -> bool {
+        self.decrement_hop_limit || self.ecn.is_some() || self.rewrite.is_some()
+    }
+}

@@ -1,0 +1,70 @@
+//! Work that a NIC may still have to do, or has already done, carried beside each frame.
+
+/// A transport checksum that somebody further down the path must complete: the field holds the
+/// pseudo-header's sum, not yet complemented, as in virtio-net's `VIRTIO_NET_HDR_F_NEEDS_CSUM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartialChecksum {
+    /// Where summing starts, in bytes from the start of the frame.
+    pub start: u16,
+    /// Where the sum is stored, in bytes behind `start`.
+    pub offset: u16,
+}
+
+/// What a super-frame is to be cut into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SegmentKind {
+    /// TCP segments over IPv4.
+    TcpIpv4,
+    /// TCP segments over IPv6.
+    TcpIpv6,
+    /// UDP datagrams (UDP segmentation offload).
+    Udp,
+}
+
+/// Segmentation that is still to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segmentation {
+    /// What the segments are.
+    pub kind: SegmentKind,
+    /// Payload bytes of each segment but the last.
+    pub segment_size: u16,
+    /// Bytes of the frame in front of the payload, Ethernet header included.
+    pub header_length: u16,
+}
+
+/// What still has to happen to a frame, and what a NIC already found out, after virtio-net's header.
+/// The default says: complete, and nothing known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Offload {
+    /// The transport checksum to be completed.
+    pub checksum: Option<PartialChecksum>,
+    /// The segmentation to be done.
+    pub segmentation: Option<Segmentation>,
+    /// The RSS hash over the frame, if a NIC computed one.
+    pub hash: Option<u32>,
+}
+
+impl Offload {
+    /// Nothing to do, nothing known.
+    pub const NONE: Self = Self {
+        checksum: None,
+        segmentation: None,
+        hash: None,
+    };
+
+    /// The same work, after the front of the frame grew or shrank.
+    pub(crate) fn shifted(self, pushed: u16, pulled: u16) -> Self {
+        let shift = |position: u16| position.wrapping_add(pushed).wrapping_sub(pulled);
+        Self {
+            checksum: self.checksum.map(|partial| PartialChecksum {
+                start: shift(partial.start),
+                ..partial
+            }),
+            segmentation: self.segmentation.map(|work| Segmentation {
+                header_length: shift(work.header_length),
+                ..work
+            }),
+            hash: self.hash,
+        }
+    }
+}

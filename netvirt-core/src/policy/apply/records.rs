@@ -1,0 +1,348 @@
+//! Lookup records, and the gateways among them.
+
+use super::super::change::{Location, LookupRecord, Method, RecordKind, RecordName};
+use super::super::entries::{Gateway, Record};
+use super::super::refusal::{InTable, Missing, Refusal, TableName};
+use super::super::tables::{Policy, provider_key};
+use crate::address::{AddressBits, Family, HostId, Prefix, ProviderAddress};
+use crate::table::{Entry, Key};
+
+/// The most entries that one insertion moves.
+const MOST_MOVES: usize = 128;
+
+impl Policy<'_> {
+    pub(super) fn add_record(&mut self, record: &LookupRecord) -> Result<(), Refusal> {
+        let name = record.name();
+        if let Some(present) = self.find_record(&name) {
+            let same = present.to_lookup_record() == Some(*record);
+            return if same {
+                Ok(())
+            } else {
+                Err(Refusal::Exists(Missing::Record(name)))
+            };
+        }
+        let subnet = self.check_record(record)?;
+        let mut entry = Record::new(record, subnet);
+        entry.provider = self.provider_number(&entry);
+        self.insert_record(entry)?;
+        self.use_record(record, subnet, 1);
+        if record.kind == RecordKind::GatewayWildcard {
+            self.link_gateway(record, subnet)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn set_record(&mut self, record: &LookupRecord) -> Result<(), Refusal> {
+        let present = self.present_record(&record.name())?;
+        if present.mac != record.mac {
+            return Err(Refusal::MacDiffers(record.name(), present.mac));
+        }
+        self.remove_record(&record.name())?;
+        self.add_record(record)
+    }
+
+    pub(super) fn move_record(&mut self, name: &RecordName, to: Location) -> Result<(), Refusal> {
+        let record = self.present_record(name)?;
+        let left = match record.location {
+            Location::Host(host) => Some(host),
+            Location::Port(_) => self.settings.map(|settings| settings.local_host),
+        };
+        let arrived = match to {
+            Location::Host(host) => Some(host),
+            Location::Port(_) => self.settings.map(|settings| settings.local_host),
+        };
+        let previous = if left == arrived {
+            record.previous
+        } else {
+            left
+        };
+        self.set_record(&LookupRecord {
+            location: to,
+            previous,
+            ..record
+        })
+    }
+
+    pub(super) fn retire_migration(&mut self, name: &RecordName) -> Result<(), Refusal> {
+        let record = self.present_record(name)?;
+        self.set_record(&LookupRecord {
+            previous: None,
+            ..record
+        })
+    }
+
+    pub(super) fn remove_record(&mut self, name: &RecordName) -> Result<LookupRecord, Refusal> {
+        let record = self.present_record(name)?;
+        let subnet = self.present_subnet(record.vsid)?;
+        if record.kind == RecordKind::GatewayWildcard {
+            self.unlink_gateway(&record, subnet);
+        }
+        if let Some((slot, entry)) = self.records.remove(&key_of(name))
+            && let Some(key) = rewrite_key(&entry)
+        {
+            self.rewrite.remove(&key, slot);
+        }
+        self.use_record(&record, subnet, -1);
+        Ok(record)
+    }
+
+    /// The record of that name.
+    pub(in super::super) fn find_record(&self, name: &RecordName) -> Option<&Record> {
+        self.records.get(&key_of(name))
+    }
+
+    fn present_record(&self, name: &RecordName) -> Result<LookupRecord, Refusal> {
+        self.find_record(name)
+            .and_then(Record::to_lookup_record)
+            .ok_or(Refusal::Missing(Missing::Record(*name)))
+    }
+
+    fn check_record(&self, record: &LookupRecord) -> Result<u32, Refusal> {
+        record.mac.unicast()?;
+        let subnet = self.present_subnet(record.vsid)?;
+        self.check_customer_address(record, subnet)?;
+        self.check_location(record)?;
+        if let Some(previous) = record.previous {
+            self.check_previous(previous)?;
+        }
+        if let Method::Rewrite {
+            provider_address, ..
+        } = record.method
+        {
+            self.check_rewrite(record, provider_address)?;
+        }
+        Ok(subnet)
+    }
+
+    fn check_customer_address(&self, record: &LookupRecord, subnet: u32) -> Result<(), Refusal> {
+        let Some(address) = record.kind.customer_address() else {
+            return Ok(());
+        };
+        let name = record.name();
+        let prefix = self
+            .prefix_of(subnet, address)
+            .ok_or(Refusal::OutsideSubnet(name))?;
+        let is_network = |prefix: Prefix| {
+            Family::of(prefix.address()) == Family::Ipv4
+                && prefix.length() < 31
+                && (address.get() == prefix.address() || address.get() == prefix.last())
+        };
+        if prefix.gateway() == Some(address.get()) || is_network(prefix) {
+            return Err(Refusal::ReservedAddress(name, prefix));
+        }
+        Ok(())
+    }
+
+    fn check_location(&self, record: &LookupRecord) -> Result<(), Refusal> {
+        match record.location {
+            Location::Port(port) => {
+                let entry = self
+                    .port(port)
+                    .ok_or(Refusal::Missing(Missing::Port(port)))?;
+                if entry.vsid != record.vsid.get() || entry.mac != record.mac {
+                    return Err(Refusal::PortMismatch(port, record.name()));
+                }
+            }
+            Location::Host(host) => {
+                if self.is_local_host(host) {
+                    return Err(Refusal::LocalHost(host));
+                }
+                let entry = self
+                    .host(host)
+                    .ok_or(Refusal::Missing(Missing::Host(host)))?;
+                if entry.path_numbers().next().is_none() {
+                    return Err(Refusal::Unreachable(host));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_previous(&self, host: HostId) -> Result<(), Refusal> {
+        if self.is_local_host(host) || self.host(host).is_some() {
+            Ok(())
+        } else {
+            Err(Refusal::Missing(Missing::Host(host)))
+        }
+    }
+
+    pub(super) fn is_local_host(&self, host: HostId) -> bool {
+        self.settings
+            .is_some_and(|settings| settings.local_host == host)
+    }
+
+    fn check_rewrite(
+        &self,
+        record: &LookupRecord,
+        provider: ProviderAddress,
+    ) -> Result<(), Refusal> {
+        let name = record.name();
+        let address = record
+            .kind
+            .customer_address()
+            .ok_or(Refusal::RewriteWithoutAddress(name))?;
+        let family = Family::of(address.get());
+        if Family::of(provider.get()) != family {
+            return Err(Refusal::RewriteFamily(name));
+        }
+        if self.is_taken(provider) {
+            Err(Refusal::ProviderAddressTaken(provider))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whether a provider address already belongs to a host, this one included, or to a record.
+    pub(super) fn is_taken(&self, address: ProviderAddress) -> bool {
+        let family = Family::of(address.get());
+        let bits = AddressBits::from_ip(address.get());
+        self.own_address(family, bits).is_some()
+            || self.path_to(address).is_some()
+            || self.rewrite_record(family, bits).is_some()
+    }
+
+    /// Puts the entry into its table and index, and lets the index follow the entries that had to move.
+    fn insert_record(&mut self, entry: Record) -> Result<(), Refusal> {
+        let mut moves = heapless::Vec::<(u32, u32), MOST_MOVES>::new();
+        let mut lost = false;
+        let moved = |from, to| lost |= moves.push((from, to)).is_err();
+        let (slot, _) = self.records.insert(entry, moved).of(TableName::Records)?;
+        if lost {
+            return Err(Refusal::Full(TableName::Records));
+        }
+        for (from, to) in moves {
+            if let Some(key) = self.records.at(to).and_then(rewrite_key) {
+                self.rewrite.repoint(&key, from, to);
+            }
+        }
+        match rewrite_key(&entry) {
+            Some(key) => self.rewrite.insert(&key, slot).of(TableName::RewriteIndex),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a record with everything that it stands on.
+    fn use_record(&mut self, record: &LookupRecord, subnet: u32, by: i32) {
+        self.use_subnet(subnet, by);
+        let host = match record.location {
+            Location::Host(host) => Some(host),
+            Location::Port(port) => {
+                if let Some(port) = self.ports.get_mut(port.index()) {
+                    port.users = port.users.saturating_add_signed(by);
+                }
+                None
+            }
+        };
+        for host in [host, record.previous].into_iter().flatten() {
+            if let Some(host) = self.hosts.get_mut(host.index()) {
+                host.users = host.users.saturating_add_signed(by);
+            }
+        }
+    }
+
+    /// Number + 1 of the own provider address whose prefix holds a local record's provider address.
+    fn provider_number(&self, entry: &Record) -> u16 {
+        let Location::Port(_) = entry.location() else {
+            return 0;
+        };
+        let Some(address) = entry.provider_ip() else {
+            return 0;
+        };
+        let own = self
+            .on_link_source(address)
+            .map_or(0, |number| number.saturating_add(1));
+        u16::try_from(own).unwrap_or(0)
+    }
+
+    /// After a change of the own provider addresses.
+    pub(super) fn find_providers_of_records(&mut self) {
+        for slot in 0..self.records.capacity() as u32 {
+            let Some(entry) = self.records.at(slot).filter(|entry| entry.is_rewrite()) else {
+                continue;
+            };
+            let provider = self.provider_number(entry);
+            if let Some(entry) = self.records.at_mut(slot) {
+                entry.provider = provider;
+            }
+        }
+    }
+
+    fn link_gateway(&mut self, record: &LookupRecord, subnet: u32) -> Result<(), Refusal> {
+        if let Location::Port(port) = record.location
+            && let Some(port) = self.ports.get_mut(port.index())
+        {
+            port.gateway = true;
+        }
+        let Some(domain) = self.subnet(subnet).map(|subnet| subnet.domain as usize) else {
+            return Ok(());
+        };
+        let next = self
+            .domains
+            .get(domain)
+            .map_or(0, |domain| domain.first_gateway);
+        let gateway = Gateway {
+            vsid: record.vsid.get(),
+            next,
+            mac: record.mac,
+        };
+        let number = self.gateways.insert(gateway).of(TableName::Gateways)?;
+        if let Some(domain) = self.domains.get_mut(domain) {
+            domain.first_gateway = number.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    fn unlink_gateway(&mut self, record: &LookupRecord, subnet: u32) {
+        if let Location::Port(port) = record.location
+            && let Some(port) = self.ports.get_mut(port.index())
+        {
+            port.gateway = false;
+        }
+        let Some(domain) = self.subnet(subnet).map(|subnet| subnet.domain as usize) else {
+            return;
+        };
+        let mut at = self
+            .domains
+            .get(domain)
+            .map_or(0, |domain| domain.first_gateway);
+        let mut before = None;
+        while let Some(number) = at.checked_sub(1).map(|number| number as usize) {
+            let Some(gateway) = self.gateways.get(number).copied() else {
+                return;
+            };
+            if (gateway.vsid, gateway.mac) == (record.vsid.get(), record.mac) {
+                self.gateways.remove(number);
+                let link = match before {
+                    Some(before) => self
+                        .gateways
+                        .get_mut(before)
+                        .map(|gateway| &mut gateway.next),
+                    None => self
+                        .domains
+                        .get_mut(domain)
+                        .map(|domain| &mut domain.first_gateway),
+                };
+                if let Some(link) = link {
+                    *link = gateway.next;
+                }
+                return;
+            }
+            before = Some(number);
+            at = gateway.next;
+        }
+    }
+}
+
+fn key_of(name: &RecordName) -> Key {
+    match *name {
+        RecordName::Address(vsid, address) => Key::ip(vsid, address.get()),
+        RecordName::Mac(vsid, mac) => Key::mac(vsid, mac),
+    }
+}
+
+fn rewrite_key(entry: &Record) -> Option<Key> {
+    let family = Family::of(entry.key().to_ip()?);
+    entry
+        .is_rewrite()
+        .then(|| provider_key(family, entry.provider_address()))
+}

@@ -1,0 +1,333 @@
+//! One copy of the policy: the tables that packets read.
+
+use core::fmt;
+use core::net::IpAddr;
+
+use managed::ManagedSlice;
+
+use super::change::{HostAddress, Peering, ProviderRoute, Settings};
+use super::entries::{
+    Domain, Gateway, Host, NeighbourEntry, Path, PortEntry, Record, Route, Subnet,
+};
+use super::slab::Slab;
+use crate::address::{AddressBits, Family, HostId, PortId, UplinkId, Vsid};
+use crate::edit::Template;
+use crate::table::{
+    ExactTable, Index, Ipv4Interval, Ipv4Pool, Ipv6Interval, Ipv6Pool, Key, Seed, TagBucket,
+    UnequalCapacity,
+};
+
+/// The storage of one copy of a policy: each table's capacity is the length of its slice.
+///
+/// An exact-match table for N things needs [`buckets_for`](crate::table::buckets_for)`(N)` tag buckets and
+/// eight slots a bucket.
+#[derive(Debug)]
+#[expect(
+    missing_docs,
+    reason = "each field is the storage of the table of its name"
+)]
+pub struct PolicyStorage<'s> {
+    pub record_tags: ManagedSlice<'s, TagBucket>,
+    pub records: ManagedSlice<'s, Record>,
+    pub rewrite_tags: ManagedSlice<'s, TagBucket>,
+    pub rewrite_numbers: ManagedSlice<'s, u32>,
+    pub subnet_tags: ManagedSlice<'s, TagBucket>,
+    pub subnet_numbers: ManagedSlice<'s, u32>,
+    pub subnets: ManagedSlice<'s, Subnet>,
+    pub domains: ManagedSlice<'s, Domain>,
+    pub routes: ManagedSlice<'s, Route>,
+    pub ipv4_intervals: ManagedSlice<'s, Ipv4Interval>,
+    pub ipv6_intervals: ManagedSlice<'s, Ipv6Interval>,
+    pub gateways: ManagedSlice<'s, Gateway>,
+    pub peerings: ManagedSlice<'s, Option<Peering>>,
+    pub hosts: ManagedSlice<'s, Host>,
+    pub path_tags: ManagedSlice<'s, TagBucket>,
+    pub path_numbers: ManagedSlice<'s, u32>,
+    pub paths: ManagedSlice<'s, Option<Path>>,
+    pub templates: ManagedSlice<'s, Template>,
+    pub ports: ManagedSlice<'s, PortEntry>,
+    pub provider_addresses: ManagedSlice<'s, Option<HostAddress>>,
+    pub provider_routes: ManagedSlice<'s, Option<ProviderRoute>>,
+    pub neighbour_tags: ManagedSlice<'s, TagBucket>,
+    pub neighbours: ManagedSlice<'s, NeighbourEntry>,
+}
+
+/// One copy of the policy. Packets read it; only a [`Transaction`](super::Transaction) changes it.
+pub struct Policy<'s> {
+    pub(super) settings: Option<Settings>,
+    pub(super) version: u64,
+    pub(super) records: ExactTable<'s, Record>,
+    pub(super) rewrite: Index<'s>,
+    pub(super) subnet_index: Index<'s>,
+    pub(super) subnets: Slab<'s, Subnet>,
+    pub(super) domains: Slab<'s, Domain>,
+    pub(super) routes: Slab<'s, Route>,
+    pub(super) ipv4_routes: Ipv4Pool<'s>,
+    pub(super) ipv6_routes: Ipv6Pool<'s>,
+    pub(super) gateways: Slab<'s, Gateway>,
+    pub(super) peerings: Slab<'s, Option<Peering>>,
+    pub(super) hosts: Slab<'s, Host>,
+    pub(super) path_index: Index<'s>,
+    pub(super) paths: Slab<'s, Option<Path>>,
+    pub(super) templates: ManagedSlice<'s, Template>,
+    pub(super) ports: Slab<'s, PortEntry>,
+    pub(super) provider_addresses: Slab<'s, Option<HostAddress>>,
+    pub(super) provider_routes: Slab<'s, Option<ProviderRoute>>,
+    pub(super) neighbours: ExactTable<'s, NeighbourEntry>,
+    /// Domains are to be rebuilt before the copy may be read.
+    pub(super) domains_dirty: bool,
+    /// Paths are to be resolved again before the copy may be read.
+    pub(super) paths_dirty: bool,
+}
+
+impl<'s> Policy<'s> {
+    /// An empty policy in this storage, which must be freshly made. Without trust in tenants the seed is to
+    /// be drawn at random; both copies of a policy must have the same.
+    pub const fn new(storage: PolicyStorage<'s>, seed: Seed) -> Self {
+        Self {
+            settings: None,
+            version: 0,
+            records: ExactTable::new(storage.record_tags, storage.records, seed),
+            rewrite: Index::new(storage.rewrite_tags, storage.rewrite_numbers, seed),
+            subnet_index: Index::new(storage.subnet_tags, storage.subnet_numbers, seed),
+            subnets: Slab::new(storage.subnets),
+            domains: Slab::new(storage.domains),
+            routes: Slab::new(storage.routes),
+            ipv4_routes: Ipv4Pool::new(storage.ipv4_intervals),
+            ipv6_routes: Ipv6Pool::new(storage.ipv6_intervals),
+            gateways: Slab::new(storage.gateways),
+            peerings: Slab::new(storage.peerings),
+            hosts: Slab::new(storage.hosts),
+            path_index: Index::new(storage.path_tags, storage.path_numbers, seed),
+            paths: Slab::new(storage.paths),
+            templates: storage.templates,
+            ports: Slab::new(storage.ports),
+            provider_addresses: Slab::new(storage.provider_addresses),
+            provider_routes: Slab::new(storage.provider_routes),
+            neighbours: ExactTable::new(storage.neighbour_tags, storage.neighbours, seed),
+            domains_dirty: false,
+            paths_dirty: false,
+        }
+    }
+
+    /// The number of policy transactions that made this copy what it is.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// What holds for the whole host, once it was said.
+    pub const fn settings(&self) -> Option<&Settings> {
+        self.settings.as_ref()
+    }
+
+    /// Makes this copy equal to `other`.
+    ///
+    /// # Errors
+    /// [`UnequalCapacity`] if the two have storage of different size. The copy is of no use then.
+    pub fn copy_from(&mut self, other: &Self) -> Result<(), UnequalCapacity> {
+        self.settings = other.settings;
+        self.version = other.version;
+        self.records.copy_from(&other.records)?;
+        self.rewrite.copy_from(&other.rewrite)?;
+        self.subnet_index.copy_from(&other.subnet_index)?;
+        self.subnets.copy_from(&other.subnets)?;
+        self.domains.copy_from(&other.domains)?;
+        self.routes.copy_from(&other.routes)?;
+        self.ipv4_routes.copy_from(&other.ipv4_routes)?;
+        self.ipv6_routes.copy_from(&other.ipv6_routes)?;
+        self.gateways.copy_from(&other.gateways)?;
+        self.peerings.copy_from(&other.peerings)?;
+        self.hosts.copy_from(&other.hosts)?;
+        self.path_index.copy_from(&other.path_index)?;
+        self.paths.copy_from(&other.paths)?;
+        if self.templates.len() != other.templates.len() {
+            return Err(UnequalCapacity);
+        }
+        self.templates.copy_from_slice(&other.templates);
+        self.ports.copy_from(&other.ports)?;
+        self.provider_addresses
+            .copy_from(&other.provider_addresses)?;
+        self.provider_routes.copy_from(&other.provider_routes)?;
+        self.neighbours.copy_from(&other.neighbours)?;
+        self.domains_dirty = other.domains_dirty;
+        self.paths_dirty = other.paths_dirty;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Policy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Policy")
+            .field("version", &self.version)
+            .field("records", &self.records.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What packets ask.
+impl Policy<'_> {
+    #[inline(always)]
+    pub(crate) fn records(&self) -> &ExactTable<'_, Record> {
+        &self.records
+    }
+
+    #[inline(always)]
+    pub(crate) fn rewrite_index(&self) -> &Index<'_> {
+        &self.rewrite
+    }
+
+    #[inline(always)]
+    pub(crate) fn port(&self, port: PortId) -> Option<&PortEntry> {
+        self.ports.get(port.index())
+    }
+
+    #[inline(always)]
+    pub(crate) fn subnet(&self, number: u32) -> Option<&Subnet> {
+        self.subnets.get(number as usize)
+    }
+
+    #[inline(always)]
+    pub(crate) fn domain(&self, number: u32) -> Option<&Domain> {
+        self.domains.get(number as usize)
+    }
+
+    #[inline(always)]
+    pub(crate) fn host(&self, host: HostId) -> Option<&Host> {
+        self.hosts.get(host.index())
+    }
+
+    #[inline(always)]
+    pub(crate) fn template(&self, number: usize) -> Option<&Template> {
+        self.templates.get(number)
+    }
+
+    pub(crate) fn path(&self, number: usize) -> Option<&Path> {
+        self.paths.get(number)?.as_ref()
+    }
+
+    #[inline(always)]
+    pub(crate) fn route(&self, number: u32) -> Option<&Route> {
+        self.routes.get(number as usize)
+    }
+
+    pub(crate) fn gateway(&self, number: u32) -> Option<&Gateway> {
+        self.gateways.get(number as usize)
+    }
+
+    /// The number of the subnet of `vsid`.
+    #[inline]
+    pub(crate) fn subnet_of(&self, vsid: Vsid) -> Option<u32> {
+        self.subnet_index.find(&subnet_key(vsid), |number| {
+            self.subnet(number)
+                .is_some_and(|subnet| subnet.vsid == vsid.get())
+        })
+    }
+
+    /// The best route of a domain to an address.
+    #[inline]
+    pub(crate) fn route_to(
+        &self,
+        domain: &Domain,
+        family: Family,
+        address: AddressBits,
+    ) -> Option<&Route> {
+        let [ipv4, ipv6] = domain.destinations;
+        self.route_in(ipv4, ipv6, family, address)
+    }
+
+    /// The subnet, of this domain or one that may send to it, in which an address lies.
+    #[inline]
+    pub(crate) fn source_route(
+        &self,
+        domain: &Domain,
+        family: Family,
+        address: AddressBits,
+    ) -> Option<&Route> {
+        let [ipv4, ipv6] = domain.sources;
+        self.route_in(ipv4, ipv6, family, address)
+    }
+
+    #[inline]
+    fn route_in(
+        &self,
+        ipv4: crate::table::Run,
+        ipv6: crate::table::Run,
+        family: Family,
+        address: AddressBits,
+    ) -> Option<&Route> {
+        let value = match family {
+            Family::Ipv4 => self.ipv4_routes.lookup(ipv4, address),
+            Family::Ipv6 => self.ipv6_routes.lookup(ipv6, address),
+        }?;
+        self.route(value.checked_sub(1)?)
+    }
+
+    /// The own provider address that a packet from the uplink is for, if it is for one.
+    #[inline]
+    pub(crate) fn own_address(&self, family: Family, address: AddressBits) -> Option<&HostAddress> {
+        self.provider_addresses().find(|own| {
+            let own = own.address.get();
+            Family::of(own) == family && AddressBits::from_ip(own) == address
+        })
+    }
+
+    /// The own provider address under which a rewritten local record is reached.
+    #[inline(always)]
+    pub(crate) fn provider_of(&self, record: &Record) -> Option<&HostAddress> {
+        let number = record.provider.checked_sub(1)?;
+        self.provider_addresses.get(usize::from(number))?.as_ref()
+    }
+
+    /// The record that stands behind a provider address under rewrite.
+    pub(crate) fn rewrite_record(&self, family: Family, address: AddressBits) -> Option<&Record> {
+        let slot = self.rewrite.find(&provider_key(family, address), |slot| {
+            self.is_rewrite_of(slot, family, address)
+        })?;
+        self.records.at(slot)
+    }
+
+    /// Whether the record in `slot` is the one behind this provider address.
+    #[inline(always)]
+    pub(crate) fn is_rewrite_of(&self, slot: u32, family: Family, address: AddressBits) -> bool {
+        self.records.at(slot).is_some_and(|record| {
+            record.is_rewrite()
+                && record.provider_address() == address
+                && record.key_family() == Some(family)
+        })
+    }
+
+    /// The MAC address of a next hop.
+    pub(super) fn neighbour(&self, uplink: UplinkId, address: IpAddr) -> Option<&NeighbourEntry> {
+        self.neighbours.get(&neighbour_key(uplink, address))
+    }
+
+    /// The provider addresses of this host.
+    pub fn provider_addresses(&self) -> impl Iterator<Item = &HostAddress> + Clone {
+        self.provider_addresses
+            .iter()
+            .filter_map(|(_, address)| address.as_ref())
+    }
+}
+
+/// The key of the index from VSIDs to subnet numbers.
+pub(super) fn subnet_key(vsid: Vsid) -> Key {
+    Key::new(vsid.get() << 8 | 0xff, AddressBits::default())
+}
+
+/// The key of the indices from provider addresses.
+#[inline(always)]
+pub(crate) fn provider_key(family: Family, address: AddressBits) -> Key {
+    let scope = match family {
+        Family::Ipv4 => 1,
+        Family::Ipv6 => 2,
+    };
+    Key::new(scope, address)
+}
+
+pub(super) fn neighbour_key(uplink: UplinkId, address: IpAddr) -> Key {
+    let family: u32 = match address {
+        IpAddr::V4(_) => 1,
+        IpAddr::V6(_) => 2,
+    };
+    Key::new(uplink.0 << 8 | family, AddressBits::from_ip(address))
+}
