@@ -1,6 +1,8 @@
 //! The core of the exact-match tables: two choices of bucket, eight slots a bucket, and a 16-bit tag a slot
 //! in an array of its own, so that a lookup reads two tag lines and, nearly always, one payload.
 
+use core::hint::select_unpredictable;
+
 use managed::ManagedSlice;
 
 use super::cpu::{Cpu, Portable};
@@ -32,15 +34,27 @@ impl TagBucket {
 
 /// The buckets that a table needs to take `records` records of any mix: one [`TagBucket`] and
 /// [`SLOTS_PER_BUCKET`] slots each.
+///
+/// Up to 16 records need no spare slot, more need 32 of them and at least one in eight: 36 buckets for
+/// 256 records, 74.3 bytes a record of 64 bytes in big tables. Keys crowd fewer buckets than they fill in less
+/// than one seed of 10^9, and the share of spare slots keeps insertions of big tables from searching far.
 pub const fn buckets_for(records: usize) -> usize {
-    let slots = records.saturating_add(records / 6).saturating_add(8);
-    slots.div_ceil(SLOTS_PER_BUCKET).next_multiple_of(2)
+    if records <= 2 * SLOTS_PER_BUCKET {
+        return records.div_ceil(SLOTS_PER_BUCKET);
+    }
+    let share = records / 8;
+    let spare = if share > 32 { share } else { 32 };
+    records
+        .saturating_add(spare)
+        .div_ceil(SLOTS_PER_BUCKET)
+        .next_multiple_of(2)
 }
 
 /// Where an entry of some hash can be: two buckets, and the tag that it carries there.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
-    buckets: [u32; 2],
+    first: u32,
+    second: u32,
     tag: u16,
 }
 
@@ -48,7 +62,8 @@ pub struct Probe {
 /// present, and none of a key that is absent. Valid until the table changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidates {
-    buckets: [u32; 2],
+    first: u32,
+    second: u32,
     mask: u16,
 }
 
@@ -56,7 +71,8 @@ impl Candidates {
     #[inline(always)]
     fn slots(self) -> impl Iterator<Item = u32> {
         let Self {
-            buckets: [first, second],
+            first,
+            second,
             mut mask,
         } = self;
         core::iter::from_fn(move || {
@@ -65,7 +81,10 @@ impl Candidates {
                 return None;
             }
             mask &= mask.wrapping_sub(1);
-            Some(slot_number(if lane < 8 { first } else { second }, lane & 7))
+            Some(slot_number(
+                select_unpredictable(lane < 8, first, second),
+                lane & 7,
+            ))
         })
     }
 }
@@ -118,16 +137,14 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         let tag = hash as u16;
         let tag = if tag == VACANT { 1 } else { tag };
         let first = reduce((hash >> 32) as u32, buckets);
-        Probe {
-            buckets: [first, other_bucket(first, tag, buckets)],
-            tag,
-        }
+        let second = other_bucket(first, tag, buckets);
+        Probe { first, second, tag }
     }
 
     /// Asks for the tags of both buckets.
     #[inline(always)]
     pub fn prefetch_tags<C: Cpu>(&self, probe: &Probe) {
-        for bucket in probe.buckets {
+        for bucket in [probe.first, probe.second] {
             if let Some(tags) = self.tags.get(bucket as usize) {
                 C::prefetch(tags);
             }
@@ -137,14 +154,12 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// Matches the tags of both buckets and asks for the slots that match.
     #[inline(always)]
     pub fn candidates<C: Cpu>(&self, probe: &Probe) -> Candidates {
-        let [first, second] = probe.buckets.map(|bucket| {
-            self.tags
-                .get(bucket as usize)
-                .map_or(0, |tags| u16::from(C::match_tags(&tags.0, probe.tag)))
-        });
+        let Probe { first, second, tag } = *probe;
+        let mask = self.matches::<C>(first, tag) | self.matches::<C>(second, tag) << 8;
         let candidates = Candidates {
-            buckets: probe.buckets,
-            mask: first | second << 8,
+            first,
+            second,
+            mask,
         };
         for slot in candidates.slots() {
             if let Some(value) = self.slots.get(slot as usize) {
@@ -251,10 +266,13 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
 
     /// A vacant slot in the emptier of the two buckets.
     fn vacant_slot(&self, probe: &Probe) -> Option<u32> {
-        let vacant = probe.buckets.map(|bucket| self.vacant_lanes(bucket));
-        let [first, second] = vacant.map(u8::count_ones);
-        let choice = usize::from(second > first);
-        let (bucket, lanes) = probe.buckets.into_iter().zip(vacant).nth(choice)?;
+        let first = self.vacant_lanes(probe.first);
+        let second = self.vacant_lanes(probe.second);
+        let (bucket, lanes) = if second.count_ones() > first.count_ones() {
+            (probe.second, second)
+        } else {
+            (probe.first, first)
+        };
         (lanes != 0).then(|| slot_number(bucket, lanes.trailing_zeros()))
     }
 
@@ -275,7 +293,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// Searches breadth first for a bucket with a vacant slot, which is that of the last step.
     fn path_to_hole(&self, probe: &Probe) -> Option<(Path, u32)> {
         let mut path = Path::new();
-        for bucket in probe.buckets {
+        for bucket in [probe.first, probe.second] {
             path.push(Step {
                 bucket,
                 parent: None,
@@ -304,6 +322,12 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
             next = next.wrapping_add(1);
         }
         None
+    }
+
+    #[inline(always)]
+    fn matches<C: Cpu>(&self, bucket: u32, tag: u16) -> u16 {
+        let tags = self.tags.get(bucket as usize);
+        tags.map_or(0, |tags| u16::from(C::match_tags(&tags.0, tag)))
     }
 
     #[inline(always)]
@@ -369,6 +393,6 @@ fn reduce(random: u32, buckets: u32) -> u32 {
 fn other_bucket(bucket: u32, tag: u16, buckets: u32) -> u32 {
     let random = u32::from(tag).wrapping_mul(0x9e37_79b1);
     let sum = reduce(random, buckets) | (!buckets & 1);
-    let around = if sum < bucket { buckets } else { 0 };
+    let around = select_unpredictable(sum < bucket, buckets, 0);
     sum.wrapping_sub(bucket).wrapping_add(around)
 }
