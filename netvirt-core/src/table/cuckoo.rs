@@ -396,3 +396,83 @@ fn other_bucket(bucket: u32, tag: u16, buckets: u32) -> u32 {
     let around = select_unpredictable(sum < bucket, buckets, 0);
     sum.wrapping_sub(bucket).wrapping_add(around)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+
+    #[test]
+    fn each_bucket_is_the_other_of_its_other_and_even_tables_always_have_two() {
+        for buckets in [1, 2, 3, 10, 37, 38, 140_626, u32::MAX / 8] {
+            for tag in (1..=u16::MAX).step_by(7) {
+                for bucket in [0, 1, buckets / 2, buckets - 1].map(|bucket| bucket % buckets) {
+                    let other = other_bucket(bucket, tag, buckets);
+                    assert!(other < buckets);
+                    assert_eq!(other_bucket(other, tag, buckets), bucket);
+                    assert!(buckets % 2 == 1 || other != bucket);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_without_tag_bits_is_found_like_any_other() {
+        let mut tags = [TagBucket::EMPTY; 2];
+        let mut slots = [0u32; 16];
+        let mut table = Cuckoo::new(
+            ManagedSlice::Borrowed(&mut tags),
+            ManagedSlice::Borrowed(&mut slots),
+        );
+        assert_eq!(
+            table.find(0, |_| true),
+            None,
+            "vacant slots are no candidates"
+        );
+        let slot = table.insert_new(0, 7, |_, _| {}).unwrap();
+        assert_eq!(table.find(0, |&value| value == 7), Some(slot));
+    }
+
+    #[test]
+    fn only_buckets_that_both_storages_provide_are_used() {
+        for (tag_buckets, slots) in [(3, 16), (2, 31), (2, 16), (2, 23)] {
+            let usable = (slots / 8).min(tag_buckets);
+            let mut tags = vec![TagBucket::EMPTY; tag_buckets];
+            let mut slots = vec![0u64; slots];
+            let mut table = Cuckoo::new(
+                ManagedSlice::Borrowed(&mut tags),
+                ManagedSlice::Borrowed(&mut slots),
+            );
+            assert_eq!(table.capacity(), usable * 8);
+            let hashes = (0..1000u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let accepted = hashes.filter(|&hash| table.insert_new(hash, hash, |_, _| {}).is_ok());
+            assert_eq!(
+                accepted.count(),
+                usable * 8,
+                "two buckets or one can be filled entirely"
+            );
+            assert_eq!(
+                table.insert_new(5, 5, |_, _| panic!("nothing may move")),
+                Err(Full)
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_needs_the_same_capacity() {
+        let (mut tags, mut slots) = ([TagBucket::EMPTY; 2], [0u32; 16]);
+        let (mut more_tags, mut more_slots) = ([TagBucket::EMPTY; 4], [0u32; 32]);
+        let mut table = Cuckoo::new(
+            ManagedSlice::Borrowed(&mut tags),
+            ManagedSlice::Borrowed(&mut slots),
+        );
+        let mut larger = Cuckoo::new(
+            ManagedSlice::Borrowed(&mut more_tags),
+            ManagedSlice::Borrowed(&mut more_slots),
+        );
+        table.insert_new(1, 1, |_, _| {}).unwrap();
+        assert_eq!(larger.copy_from(&table), Err(UnequalCapacity));
+        assert!(larger.is_empty());
+    }
+}
