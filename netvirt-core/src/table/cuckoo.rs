@@ -280,12 +280,13 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     fn make_room(&mut self, probe: &Probe, mut moved: impl FnMut(u32, u32)) -> Option<u32> {
         let (path, mut hole) = self.path_to_hole(probe)?;
         let mut step = *path.last()?;
-        while let Some((parent, from)) = step.parent {
+        while let Some((parent, lane)) = step.parent {
+            step = *path.get(usize::from(parent))?;
+            let from = slot_number(step.bucket, lane.into());
             self.put(hole, self.tag(from)?, *self.slots.get(from as usize)?);
             *self.tag_mut(from)? = VACANT;
             moved(from, hole);
             hole = from;
-            step = *path.get(usize::from(parent))?;
         }
         Some(hole)
     }
@@ -308,7 +309,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
                 if path.iter().any(|step| step.bucket == target) {
                     continue;
                 }
-                let parent = Some((next as u8, slot_number(bucket, lane)));
+                let parent = Some((next as u8, lane));
                 path.push(Step {
                     bucket: target,
                     parent,
@@ -366,8 +367,8 @@ type Path = heapless::Vec<Step, SEARCH_LIMIT>;
 #[derive(Clone, Copy)]
 struct Step {
     bucket: u32,
-    /// The step before, and the slot there whose entry has its other place in this bucket.
-    parent: Option<(u8, u32)>,
+    /// The step before, and the lane there whose entry has its other place in this bucket.
+    parent: Option<(u8, u8)>,
 }
 
 const _: () = assert!(SEARCH_LIMIT <= u8::MAX as usize);

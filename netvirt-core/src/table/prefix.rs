@@ -87,7 +87,9 @@ impl Interval for Ipv6Interval {
 
     #[inline(always)]
     fn starts_by(&self, address: AddressBits) -> bool {
-        self.start.to_u128() <= address.to_u128()
+        // In words, not as one u128: the search then takes less than half the time.
+        let AddressBits { high, low } = self.start;
+        (high < address.high) | ((high == address.high) & (low <= address.low))
     }
 
     #[inline(always)]
