@@ -2,12 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use managed::ManagedSlice;
 use netvirt_core::AddressBits;
 use netvirt_core::table::{
     Cuckoo, Entry, ExactTable, Full, Index, Interval, IntervalPool, Ipv4Interval, Ipv4Pool,
-    Ipv6Interval, Ipv6Pool, Key, PrefixValue, Run, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
+    Ipv6Interval, Ipv6Pool, Key, Portable, PrefixValue, Run, SLOTS_PER_BUCKET, Seed, TagBucket,
+    buckets_for,
 };
 use proptest::prelude::*;
 
@@ -130,6 +132,9 @@ proptest! {
             for number in 0..80 {
                 let found = table.get(&key(number));
                 prop_assert_eq!(found, model.get(&number));
+                let candidates = table.candidates::<Portable>(&table.probe(&key(number)));
+                let resolved = table.resolve(&candidates, &key(number));
+                prop_assert_eq!(resolved.map(|(_, record)| record), found);
                 let slot = mirror.get(&number).copied();
                 prop_assert_eq!(table.slot_of(&key(number)), slot);
                 prop_assert_eq!(slot.and_then(|slot| table.at(slot)), found);
@@ -145,6 +150,7 @@ proptest! {
         );
         prop_assert_eq!(copy.copy_from(&table), Ok(()));
         prop_assert_eq!(content(&copy), content(&table));
+        prop_assert_eq!(copy.len(), table.len());
         for number in 0..80 {
             prop_assert_eq!(copy.get(&key(number)), model.get(&number));
         }
@@ -203,6 +209,8 @@ proptest! {
             for number in 0..80 {
                 let found = index.find(&key(number), owned_by(number));
                 prop_assert_eq!(found, model.get(&number).copied());
+                let candidates = index.candidates::<Portable>(&index.probe(&key(number)));
+                prop_assert_eq!(index.resolve(&candidates, owned_by(number)), found);
             }
         }
     }
@@ -265,6 +273,19 @@ fn storage_for_a_million_records_is_at_most_eighty_bytes_a_record() {
         buckets_for(1_000_000) * bucket <= 8_000_000,
         "an index entry is at most 8 bytes"
     );
+}
+
+#[test]
+fn tables_can_be_statics() {
+    static TABLE: Mutex<ExactTable<'_, Record>> = Mutex::new(ExactTable::new(
+        ManagedSlice::Borrowed(&mut []),
+        ManagedSlice::Borrowed(&mut []),
+        Seed::new(1, 2),
+    ));
+    static ROUTES: Mutex<Ipv4Pool<'_>> = Mutex::new(Ipv4Pool::new(ManagedSlice::Borrowed(&mut [])));
+    assert_eq!(TABLE.lock().unwrap().get(&key(1)), None);
+    let routes = ROUTES.lock().unwrap();
+    assert_eq!(routes.lookup(Run::EMPTY, bits(1)), None);
 }
 
 /// Prefixes near each other, many of them nested, in a family of `width` bits.

@@ -276,7 +276,8 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         (lanes != 0).then(|| slot_number(bucket, lanes.trailing_zeros()))
     }
 
-    /// Vacates a slot in one of the two buckets by the shortest chain of moves.
+    /// Frees a slot in one of the two buckets by the shortest chain of moves. What has moved out of the slot
+    /// still stands there too, and is to be overwritten.
     fn make_room(&mut self, probe: &Probe, mut moved: impl FnMut(u32, u32)) -> Option<u32> {
         let (path, mut hole) = self.path_to_hole(probe)?;
         let mut step = *path.last()?;
@@ -284,7 +285,6 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
             step = *path.get(usize::from(parent))?;
             let from = slot_number(step.bucket, lane.into());
             self.put(hole, self.tag(from)?, *self.slots.get(from as usize)?);
-            *self.tag_mut(from)? = VACANT;
             moved(from, hole);
             hole = from;
         }
