@@ -35,9 +35,9 @@ impl TagBucket {
 /// The buckets that a table needs to take `records` records of any mix: one [`TagBucket`] and
 /// [`SLOTS_PER_BUCKET`] slots each.
 ///
-/// Up to 16 records need no spare slot, more need 32 of them and at least one in eight: 36 buckets for
-/// 256 records, 74.3 bytes a record of 64 bytes in big tables. Keys crowd fewer buckets than they fill in less
-/// than one seed of 10^9, and the share of spare slots keeps insertions of big tables from searching far.
+/// Up to 16 records fit without a spare slot, whatever they are. More get 32 spare slots and at least one for
+/// every eight records: 36 buckets for 256 records, and 74.3 bytes for each of a million records of 64 bytes. A
+/// seed under which so many records crowd too few buckets is rarer than one in 10^9.
 pub const fn buckets_for(records: usize) -> usize {
     if records <= 2 * SLOTS_PER_BUCKET {
         return records.div_ceil(SLOTS_PER_BUCKET);
@@ -53,6 +53,8 @@ pub const fn buckets_for(records: usize) -> usize {
 /// Where an entry of some hash can be: two buckets, and the tag that it carries there.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
+    // Not an array of two: read back as one word it waits for both halves to be stored, which doubles the
+    // time of a lookup in a batch.
     first: u32,
     second: u32,
     tag: u16,
@@ -437,7 +439,7 @@ mod tests {
 
     #[test]
     fn only_buckets_that_both_storages_provide_are_used() {
-        for (tag_buckets, slots) in [(3, 16), (2, 31), (2, 16), (2, 23)] {
+        for (tag_buckets, slots) in [(3, 16), (2, 31), (2, 16), (2, 23), (2, 7), (0, 8)] {
             let usable = (slots / 8).min(tag_buckets);
             let mut tags = vec![TagBucket::EMPTY; tag_buckets];
             let mut slots = vec![0u64; slots];
