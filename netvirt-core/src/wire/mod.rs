@@ -7,10 +7,32 @@
 //! No function here can panic, whatever the bytes: what does not fit is [`Malformed`].
 
 use core::fmt;
+use core::mem;
 
+mod arp;
+mod ethernet;
+mod facts;
+mod gre;
+mod icmp;
+mod ndp;
+mod nvgre;
 mod parse;
+mod vlan;
 
-pub use parse::{Facts, Fragment, Network, Notes, Tag, ipv4_header_is_valid, parse};
+pub use arp::{ArpMessage, ArpOperation};
+pub use ethernet::EthernetHeader;
+pub use facts::{Facts, Fragment, Network, Notes, Tag};
+pub use gre::{
+    GreError, GreHeader, Packet as GrePacket, Repr as GreRepr, gre_checksum_is_valid, read_gre,
+};
+pub use icmp::{IcmpHeader, icmpv4, icmpv6};
+pub use ndp::{
+    NeighborAdvertisement, NeighborMessage, NeighborSolicitation, multicast_mac,
+    read_neighbor_message, solicited_node,
+};
+pub use nvgre::{Packet as NvgrePacket, Repr as NvgreRepr};
+pub use parse::{ipv4_header_is_valid, parse};
+pub use vlan::{Packet as VlanPacket, Repr as VlanRepr};
 
 /// EtherTypes (IEEE 802.3, the IANA registry of RFC 9542).
 pub mod ethertype {
@@ -72,6 +94,10 @@ pub enum Malformed {
     TotalLength,
     /// A list of options does not add up.
     Options,
+    /// A field holds a value that its format does not allow there.
+    Value,
+    /// The checksum of the message is wrong.
+    Checksum,
 }
 
 impl fmt::Display for Malformed {
@@ -82,6 +108,8 @@ impl fmt::Display for Malformed {
             Self::HeaderLength => "the IPv4 header length is below 20 bytes",
             Self::TotalLength => "the IP length is below the header or beyond the frame",
             Self::Options => "a list of options does not add up",
+            Self::Value => "a field holds a value that is not allowed there",
+            Self::Checksum => "the checksum is wrong",
         })
     }
 }
@@ -95,3 +123,33 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
     *rest = behind;
     Ok(*taken)
 }
+
+/// Writes `bytes` to the front of `rest`; `None` if they do not fit.
+#[inline(always)]
+fn put<const N: usize>(rest: &mut &mut [u8], bytes: [u8; N]) -> Option<()> {
+    let (place, behind) = mem::take(rest).split_first_chunk_mut()?;
+    *place = bytes;
+    *rest = behind;
+    Some(())
+}
+
+/// The `N` bytes that stand `at` bytes into `buffer`; zeros if it is shorter.
+#[inline(always)]
+fn field<const N: usize>(buffer: &[u8], at: usize) -> [u8; N] {
+    buffer
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .copied()
+        .unwrap_or([0; N])
+}
+
+/// Sets the `N` bytes that stand `at` bytes into `buffer`; a shorter buffer stays as it is.
+#[inline(always)]
+fn set_field<const N: usize>(buffer: &mut [u8], at: usize, value: [u8; N]) {
+    if let Some(field) = buffer.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *field = value;
+    }
+}
+
+#[cfg(test)]
+mod vectors;
