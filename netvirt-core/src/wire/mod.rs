@@ -116,12 +116,13 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// Takes the next `N` bytes from the front of `rest`.
+/// Takes the next `N` bytes from the front of `rest`. By reference: arrays that travel through a `Result` by
+/// value are loaded byte by byte.
 #[inline(always)]
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Malformed> {
     let (taken, behind) = rest.split_first_chunk().ok_or(Malformed::Truncated)?;
     *rest = behind;
-    Ok(*taken)
+    Ok(taken)
 }
 
 /// Writes `bytes` to the front of `rest`; `None` if they do not fit.
