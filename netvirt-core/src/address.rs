@@ -563,19 +563,12 @@ impl fmt::Debug for Prefix {
     }
 }
 
-macro_rules! dense_id {
+macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[repr(transparent)]
         pub struct $name(pub u32);
-
-        impl $name {
-            /// The number as an index.
-            pub(crate) const fn index(self) -> usize {
-                self.0 as usize
-            }
-        }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -585,22 +578,35 @@ macro_rules! dense_id {
     };
 }
 
-dense_id! {
+macro_rules! dense_number {
+    ($(#[$doc:meta])* $name:ident) => {
+        number! { $(#[$doc])* $name }
+
+        impl $name {
+            /// The number as an index.
+            pub(crate) const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+dense_number! {
     /// A port of the switch that a virtual machine hangs on. Dense: the caller numbers its ports from 0.
     PortId
 }
 
-dense_id! {
+number! {
     /// An uplink of this host to the provider network, counted from 0.
     UplinkId
 }
 
-dense_id! {
+dense_number! {
     /// A host (NVE) of the provider network, as the caller numbers them from 0.
     HostId
 }
 
-dense_id! {
+dense_number! {
     /// A routing domain: one tenant's virtual network. The adapter keeps its GUID and name; the core
     /// uses the number that the caller gives it, counted from 0.
     DomainId

@@ -271,6 +271,10 @@ impl Policy<'_> {
         })
     }
 
+    pub(crate) fn provider_address(&self, number: u32) -> Option<&HostAddress> {
+        self.provider_addresses.get(number as usize)?.as_ref()
+    }
+
     /// The own provider address under which a rewritten local record is reached.
     #[inline(always)]
     pub(crate) fn provider_of(&self, record: &Record) -> Option<&HostAddress> {

@@ -69,7 +69,23 @@ pub struct Candidates {
     mask: u16,
 }
 
+impl Probe {
+    /// What stands in a place for a probe before there is one.
+    pub(crate) const NOWHERE: Self = Self {
+        first: 0,
+        second: 0,
+        tag: VACANT,
+    };
+}
+
 impl Candidates {
+    /// No slot.
+    pub(crate) const NONE: Self = Self {
+        first: 0,
+        second: 0,
+        mask: 0,
+    };
+
     #[inline(always)]
     fn slots(self) -> impl Iterator<Item = u32> {
         let Self {

@@ -74,6 +74,10 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// IPv6 destination options (RFC 8200 §4.6).
     pub const DESTINATION_OPTIONS: u8 = 60;
+    /// OSPF (RFC 2328, RFC 5340).
+    pub const OSPF: u8 = 89;
+    /// PIM (RFC 7761).
+    pub const PIM: u8 = 103;
     /// SCTP (RFC 9260).
     pub const SCTP: u8 = 132;
     /// UDP-Lite (RFC 3828).
