@@ -2,8 +2,10 @@
 //! that the compiler cannot know. A new entry point of netvirt-core gets its line here.
 
 use core::net::IpAddr;
+use core::ops::Range;
 
 use netvirt_core::checksum::{self, Delta};
+use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Run};
 use netvirt_core::wire::{self, Facts, Malformed};
 use netvirt_core::{AddressBits, InvalidAddress, MacAddress, Prefix, Vsid};
@@ -57,5 +59,17 @@ entry_points! {
     }
     fn ipv6_pool_lookup(pool: &Ipv6Pool<'_>, run: Run, address: AddressBits) -> Option<u32> {
         pool.lookup(run, address)
+    }
+}
+
+entry_points! {
+    fn edit_apply_in_place(edit: &Edit<'_>, buffer: &mut [u8], frame: Range<usize>) -> Result<Range<usize>, NoRoom> {
+        edit.apply_in_place(buffer, frame)
+    }
+    fn edit_apply_into(edit: &Edit<'_>, frame: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
+        edit.apply_into(frame, out)
+    }
+    fn edit_detach(edit: &Edit<'_>, window: &[u8], room: &mut [u8; DETACHED_ROOM]) -> Result<Detached, NoRoom> {
+        edit.detach(window, room)
     }
 }
