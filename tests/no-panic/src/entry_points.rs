@@ -1,11 +1,13 @@
-//! What the gate proves: one function for every entry point of the datapath, each calling it with arguments
-//! that the compiler cannot know. A new entry point of netvirt-core gets its line here.
+//! What the gate proves: one function for every entry point of the datapath and for policy changes, which
+//! firmware takes between packets. Each passes on arguments that the compiler cannot know. A new entry point
+//! of netvirt-core gets its function here.
 
 use core::net::IpAddr;
 use core::ops::Range;
 
 use netvirt_core::checksum::{self, Delta};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
+use netvirt_core::policy::{Policies, Refused, Transaction};
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Run};
 use netvirt_core::wire::{self, Facts, Malformed};
 use netvirt_core::{AddressBits, InvalidAddress, MacAddress, Prefix, Vsid};
@@ -59,6 +61,12 @@ entry_points! {
     }
     fn ipv6_pool_lookup(pool: &Ipv6Pool<'_>, run: Run, address: AddressBits) -> Option<u32> {
         pool.lookup(run, address)
+    }
+}
+
+entry_points! {
+    fn policies_apply(policies: &mut Policies<'_>, transaction: Transaction<'_>) -> Result<(), Refused> {
+        policies.apply(transaction)
     }
 }
 
