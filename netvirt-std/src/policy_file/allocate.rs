@@ -83,39 +83,18 @@ fn assign(
                 address: address.value,
                 provider_address,
             }),
-            None => note_exhausted(address, &suitable, log),
+            None => pools.note_exhausted(address, &suitable, log),
         }
     }
     given
-}
-
-fn note_exhausted(address: &Located<CustomerAddress>, networks: &[&PhysicalNetwork], log: &Log) {
-    let Some(network) = networks.last() else {
-        return;
-    };
-    let diagnostic = match network.pool.last() {
-        Some(range) => {
-            let message = format!(
-                "the pool of physical network {} is exhausted",
-                network.name.value
-            );
-            Diagnostic::error(&range.span, message).remedy("add another range to `pool`")
-        }
-        None => {
-            let message = format!("physical network {} has no pool", network.name.value);
-            Diagnostic::error(&network.name.span, message).remedy(format!(
-                "add `pool = [\"first-last\"]` with free addresses of {}",
-                network.prefix.value
-            ))
-        }
-    };
-    log.note(diagnostic.there(&address.span, "needs a provider address"));
 }
 
 /// The pools of all physical networks and how far each has been searched.
 struct Pools<'m> {
     in_use: BTreeSet<IpAddr>,
     searches: BTreeMap<usize, Box<dyn Iterator<Item = IpAddr> + 'm>>,
+    /// Those that were found exhausted, each told once.
+    exhausted: BTreeSet<usize>,
 }
 
 impl<'m> Pools<'m> {
@@ -142,6 +121,7 @@ impl<'m> Pools<'m> {
         Self {
             in_use: all.map(|address| address.value.get()).collect(),
             searches: searches.collect(),
+            exhausted: BTreeSet::new(),
         }
     }
 
@@ -150,6 +130,35 @@ impl<'m> Pools<'m> {
         let search = self.searches.get_mut(&network.prefix.span.start)?;
         let free = search.find(|address| self.in_use.insert(*address))?;
         ProviderAddress::new(free).ok()
+    }
+
+    fn note_exhausted(
+        &mut self,
+        address: &Located<CustomerAddress>,
+        networks: &[&PhysicalNetwork],
+        log: &Log,
+    ) {
+        let Some(network) = networks.last() else {
+            return; // That the host has no network of this IP version is an error of the file.
+        };
+        if !self.exhausted.insert(network.prefix.span.start) {
+            return;
+        }
+        let name = &network.name.value;
+        let diagnostic = match network.pool.last() {
+            Some(range) => {
+                let message = format!("the pool of physical network {name} is exhausted");
+                Diagnostic::error(&range.span, message).remedy("add another range to `pool`")
+            }
+            None => {
+                let message = format!("physical network {name} has no pool");
+                Diagnostic::error(&network.name.span, message).remedy(format!(
+                    "add `pool = [\"first-last\"]` with free addresses of {}",
+                    network.prefix.value
+                ))
+            }
+        };
+        log.note(diagnostic.there(&address.span, "needs a provider address"));
     }
 }
 

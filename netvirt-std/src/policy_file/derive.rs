@@ -109,6 +109,7 @@ impl HostPolicy {
         }
         let length = writer.finish().len();
         buffer.truncate(length);
+        buffer.shrink_to_fit();
         buffer
     }
 

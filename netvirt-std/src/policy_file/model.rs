@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::diagnostic::{Diagnostic, Log, Span, suggestion};
 use super::reader::{
     AddressRange, DscpSetting, FlowIdSetting, InterfaceName, Located, Name, RuleOr, SubnetMethod,
-    SubnetReference, TableReader,
+    SubnetPrefix, SubnetReference, TableReader, UnicastPrefix,
 };
 
 /// The metric that Hyper-V's samples give a route.
@@ -30,6 +30,9 @@ pub(super) struct Model {
     pub(super) subnets: Vec<Subnet>,
     pub(super) machines: Vec<VirtualMachine>,
     pub(super) peerings: Vec<PeeringRule>,
+    /// Whether an entry of that kind could not be read: what seems to be missing may be that one.
+    pub(super) networks_incomplete: bool,
+    pub(super) machines_incomplete: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -171,34 +174,49 @@ pub(super) fn read(text: &str, log: &Log) -> Option<Model> {
     if !syntax_errors.is_empty() {
         return None;
     }
-    let mut file = TableReader::new(document.get_ref(), "a policy file", document.span(), log);
-    let settings = read_settings(file.table("settings"), log);
-    let networks = entries(&mut file, "physical-network", read_network);
-    Names::collect(
+    let mut file = TableReader::new(document.get_ref(), "policy file", document.span(), log);
+    let settings = read_settings(file.table("settings", "settings table"), log);
+    let networks = entries(
+        &mut file,
         "physical-network",
+        "physical network",
+        read_network,
+    );
+    Names::collect(
+        "physical network",
         &networks,
         |network| Some(&network.name),
         log,
     );
-    let hosts = entries(&mut file, "host", read_host);
+    let hosts = entries(&mut file, "host", "host", read_host);
     let hosts_by_name = Names::collect("host", &hosts, |host| Some(&host.name), log);
     let mut subnets = Entries::default();
-    let domains = entries(&mut file, "routing-domain", |domain, position| {
-        read_domain(domain, position, &mut subnets)
-    });
+    let domains = entries(
+        &mut file,
+        "routing-domain",
+        "routing domain",
+        |domain, position| read_domain(domain, position, &mut subnets),
+    );
     let domains_by_name =
-        Names::collect("routing-domain", &domains, |domain| Some(&domain.name), log);
+        Names::collect("routing domain", &domains, |domain| Some(&domain.name), log);
     let directory = SubnetDirectory::new(&subnets, log);
-    let machines = entries(&mut file, "vm", |machine, _| {
+    let machines = entries(&mut file, "vm", "virtual machine", |machine, _| {
         read_machine(machine, &hosts_by_name, &directory)
     });
-    Names::collect("vm", &machines, |machine| Some(&machine.name), log);
-    let peerings = entries(&mut file, "peering", |rule, _| {
+    Names::collect(
+        "virtual machine",
+        &machines,
+        |machine| Some(&machine.name),
+        log,
+    );
+    let peerings = entries(&mut file, "peering", "peering", |rule, _| {
         read_peering(rule, &domains_by_name)
     });
     file.finish();
     Some(Model {
         settings,
+        networks_incomplete: networks.incomplete,
+        machines_incomplete: machines.incomplete,
         networks: networks.list,
         hosts: hosts.list,
         domains: domains.list,
@@ -234,12 +252,13 @@ impl<T> Entries<T> {
 fn entries<'t, T>(
     parent: &mut TableReader<'t>,
     key: &'static str,
+    kind: &'static str,
     mut read: impl FnMut(&mut TableReader<'t>, usize) -> Option<T>,
 ) -> Entries<T> {
     let mut entries = Entries::default();
-    for mut table in parent.tables(key) {
+    for mut table in parent.tables(key, kind) {
         let entry = read(&mut table, entries.list.len());
-        entries.add(entry);
+        entries.add(entry.filter(|_| !table.is_broken()));
         table.finish();
     }
     entries
@@ -265,7 +284,7 @@ impl<'t> Names<'t> {
         for (position, entry) in entries.list.iter().enumerate() {
             let Some(name) = name_of(entry) else { continue };
             if let Some(first) = first_places.get(name.value.0.as_str()) {
-                let message = format!("two entries of {kind} are named {}", name.value);
+                let message = format!("the {kind} name {} is given twice", name.value);
                 log.note(
                     Diagnostic::error(&name.span, message)
                         .there(first, "the first is here")
@@ -312,7 +331,9 @@ impl<'t> SubnetDirectory<'t> {
         let numbered = subnets.list.iter().enumerate();
         Self {
             names: Names::collect("subnet", subnets, |subnet| subnet.name.as_ref(), log),
+            // Of two with the same VSID, which is an error of its own, the first is meant.
             vsids: numbered
+                .rev()
                 .map(|(position, s)| (s.vsid.value, position))
                 .collect(),
         }
@@ -321,13 +342,10 @@ impl<'t> SubnetDirectory<'t> {
     fn resolve(&self, reference: &Located<SubnetReference>) -> Option<usize> {
         match &reference.value {
             SubnetReference::Vsid(vsid) => self.resolve_vsid(*vsid, &reference.span),
-            SubnetReference::Name(name) => {
-                let name = Located {
-                    value: name.clone(),
-                    span: reference.span.clone(),
-                };
-                self.names.resolve(&name).map(|position| position.value)
-            }
+            SubnetReference::Name(name) => self
+                .names
+                .resolve(&reference.clone().map(|_| name.clone()))
+                .map(|position| position.value),
         }
     }
 
@@ -402,14 +420,14 @@ fn read_settings(table: Option<TableReader<'_>>, log: &Log) -> FileSettings {
 
 fn read_network(table: &mut TableReader<'_>, _: usize) -> Option<PhysicalNetwork> {
     let name = table.required("name");
-    let prefix = table.required("prefix");
+    let prefix = table.required::<UnicastPrefix>("prefix");
     let vlan = table.optional("vlan");
     let mtu = table.optional("mtu");
     let pool = table.list("pool");
-    let routes = entries(table, "route", |route, _| read_route(route));
+    let routes = entries(table, "route", "route", |route, _| read_route(route));
     Some(PhysicalNetwork {
         name: name?,
-        prefix: prefix?,
+        prefix: prefix?.map(|prefix| prefix.0),
         vlan: vlan.map(|vlan| vlan.value),
         mtu: mtu.unwrap_or(Located {
             value: DEFAULT_MTU,
@@ -436,13 +454,15 @@ where
 
 fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
     let name = table.required("name");
-    let uplink_mac = table.required_table("uplink").and_then(|mut uplink| {
-        let mac = uplink.required("mac");
-        uplink.finish();
-        mac
-    });
+    let uplink_mac = table
+        .required_table("uplink", "{ mac = \"…\" }")
+        .and_then(|mut uplink| {
+            let mac = uplink.required("mac");
+            uplink.finish();
+            mac
+        });
     let addresses = table.required_list("addresses");
-    let neighbours = entries(table, "neighbours", |neighbour, _| {
+    let neighbours = entries(table, "neighbours", "neighbour", |neighbour, _| {
         let address = neighbour.required("address");
         let mac = neighbour.required("mac");
         Some(StaticNeighbour {
@@ -453,7 +473,7 @@ fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
     Some(Host {
         name: name?,
         uplink_mac: uplink_mac?,
-        addresses: addresses?.value,
+        addresses: addresses?,
         neighbours: neighbours.list,
     })
 }
@@ -465,8 +485,10 @@ fn read_domain(
 ) -> Option<RoutingDomain> {
     let name = table.required("name");
     let id = table.optional("id");
-    let routes = entries(table, "route", |route, _| read_route(route));
-    let own_subnets = entries(table, "subnet", |subnet, _| read_subnet(subnet, position));
+    let routes = entries(table, "route", "route", |route, _| read_route(route));
+    let own_subnets = entries(table, "subnet", "subnet", |subnet, _| {
+        read_subnet(subnet, position)
+    });
     let Some(name) = name else {
         subnets.incomplete = true;
         return None;
@@ -483,13 +505,16 @@ fn read_domain(
 fn read_subnet(table: &mut TableReader<'_>, domain: usize) -> Option<Subnet> {
     let name = table.optional("name");
     let vsid = table.required("vsid");
-    let prefixes = table.required_list("prefixes");
+    let prefixes = table.required_list::<SubnetPrefix>("prefixes")?;
     let method = table.optional("method");
     Some(Subnet {
         domain,
         name,
         vsid: vsid?,
-        prefixes: prefixes?.value,
+        prefixes: prefixes
+            .into_iter()
+            .map(|p| p.map(|prefix| prefix.0))
+            .collect(),
         method: method.map_or(SubnetMethod::Encapsulate, |method| method.value),
     })
 }

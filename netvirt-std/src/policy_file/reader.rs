@@ -2,6 +2,7 @@
 //!
 //! serde would stop at the first error; an operator wants to see all of them.
 
+use std::cell::Cell;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -20,6 +21,15 @@ use super::diagnostic::{Diagnostic, Log, Span, suggestion};
 pub(super) struct Located<T> {
     pub(super) value: T,
     pub(super) span: Span,
+}
+
+impl<T> Located<T> {
+    pub(super) fn map<U>(self, convert: impl FnOnce(T) -> U) -> Located<U> {
+        Located {
+            value: convert(self.value),
+            span: self.span,
+        }
+    }
 }
 
 /// Why a TOML value is refused.
@@ -50,6 +60,7 @@ pub(super) struct TableReader<'t> {
     kind: &'static str,
     span: Span,
     known: Vec<&'static str>,
+    broken: Cell<bool>,
     log: &'t Log,
 }
 
@@ -65,6 +76,7 @@ impl<'t> TableReader<'t> {
             kind,
             span,
             known: Vec::new(),
+            broken: Cell::new(false),
             log,
         }
     }
@@ -72,6 +84,11 @@ impl<'t> TableReader<'t> {
     /// The table's header, or its braces.
     pub(super) fn span(&self) -> &Span {
         &self.span
+    }
+
+    /// Whether a value was refused or missing: then nothing should be concluded from the rest.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
     }
 
     fn value(&mut self, key: &'static str) -> Option<&'t Spanned<DeValue<'t>>> {
@@ -103,7 +120,7 @@ impl<'t> TableReader<'t> {
     ) -> Option<Located<Vec<Located<T>>>> {
         let value = self.value(key)?;
         let Some(elements) = value.get_ref().as_array() else {
-            self.note_type(value, &format!("a list, each element {}", T::EXPECTED));
+            self.note_type(value, &list_of(T::EXPECTED));
             return None;
         };
         Some(Located {
@@ -112,38 +129,60 @@ impl<'t> TableReader<'t> {
         })
     }
 
-    /// The good elements of the list `key`; that there is no list is noted.
+    /// The good elements of the list `key`; that there is none is noted.
     pub(super) fn required_list<T: FromToml>(
         &mut self,
         key: &'static str,
-    ) -> Option<Located<Vec<Located<T>>>> {
-        if !self.table.contains_key(key) {
-            self.note_missing(key, &format!("a list, each element {}", T::EXPECTED));
+    ) -> Option<Vec<Located<T>>> {
+        let value = self.table.get(key);
+        if value.is_none() {
+            self.note_missing(key, &list_of(T::EXPECTED));
         }
-        self.list(key)
+        let list = self.list(key)?;
+        if let Some([]) = value
+            .and_then(|value| value.get_ref().as_array())
+            .map(|list| &list[..])
+        {
+            let message = format!("`{key}` of this {} is empty", self.kind);
+            self.refuse(
+                Diagnostic::error(&list.span, message).remedy(format!("add {}", T::EXPECTED)),
+            );
+        }
+        Some(list.value)
     }
 
-    /// The table `key`, if there is one.
-    pub(super) fn table(&mut self, key: &'static str) -> Option<TableReader<'t>> {
+    /// The table `key`, a `kind`, if there is one.
+    pub(super) fn table(
+        &mut self,
+        key: &'static str,
+        kind: &'static str,
+    ) -> Option<TableReader<'t>> {
         let value = self.value(key)?;
-        self.enter(value, key)
+        self.enter(value, kind)
     }
 
-    /// The table `key`; that there is none is noted.
-    pub(super) fn required_table(&mut self, key: &'static str) -> Option<TableReader<'t>> {
+    /// The table `key`; that there is none is noted, and what was `expected`.
+    pub(super) fn required_table(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+    ) -> Option<TableReader<'t>> {
         if !self.table.contains_key(key) {
-            self.note_missing(key, "a table");
+            self.note_missing(key, expected);
         }
-        self.table(key)
+        self.table(key, key)
     }
 
-    /// The tables of the list `key`, none if it is not there.
-    pub(super) fn tables(&mut self, key: &'static str) -> Vec<TableReader<'t>> {
+    /// The tables of the list `key`, each a `kind`; none if it is not there.
+    pub(super) fn tables(&mut self, key: &'static str, kind: &'static str) -> Vec<TableReader<'t>> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
         match value.get_ref().as_array() {
-            Some(elements) => elements.iter().filter_map(|e| self.enter(e, key)).collect(),
+            Some(elements) => elements
+                .iter()
+                .filter_map(|e| self.enter(e, kind))
+                .collect(),
             None => {
                 self.note_type(value, &format!("a list of tables, each begun by [[{key}]]"));
                 Vec::new()
@@ -155,7 +194,7 @@ impl<'t> TableReader<'t> {
     pub(super) fn finish(self) {
         for key in self.table.keys() {
             if !self.known.contains(&key.get_ref().as_ref()) {
-                let message = format!("`{}` is not a key of {}", key.get_ref(), self.kind);
+                let message = format!("`{}` is not a key of this {}", key.get_ref(), self.kind);
                 let remedy = suggestion(key.get_ref(), self.known.iter().copied());
                 self.log
                     .note(Diagnostic::error(&key.span(), message).remedy(remedy));
@@ -188,7 +227,7 @@ impl<'t> TableReader<'t> {
                 None
             }
             Err(Refusal::Value(message)) => {
-                self.log.note(Diagnostic::error(&value.span(), message));
+                self.refuse(Diagnostic::error(&value.span(), message));
                 None
             }
         }
@@ -202,15 +241,23 @@ impl<'t> TableReader<'t> {
             "a"
         };
         let message = format!("expected {expected}, found {article} {found}");
-        self.log.note(Diagnostic::error(&value.span(), message));
+        self.refuse(Diagnostic::error(&value.span(), message));
     }
 
     fn note_missing(&self, key: &str, expected: &str) {
-        let message = format!("{} lacks `{key}`", self.kind);
-        self.log.note(
-            Diagnostic::error(&self.span, message).remedy(format!("add `{key} = …`: {expected}")),
-        );
+        let message = format!("this {} lacks `{key}`", self.kind);
+        let remedy = format!("add `{key} = …`: {expected}");
+        self.refuse(Diagnostic::error(&self.span, message).remedy(remedy));
     }
+
+    fn refuse(&self, diagnostic: Diagnostic) {
+        self.broken.set(true);
+        self.log.note(diagnostic);
+    }
+}
+
+fn list_of(element: &str) -> String {
+    format!("a list, each element {element}")
 }
 
 fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Refusal> {
@@ -293,6 +340,44 @@ impl FromToml for Prefix {
     const EXPECTED: &'static str = "a prefix such as \"10.0.0.0/24\"";
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
         Ok(text(value)?.parse()?)
+    }
+}
+
+/// A prefix of single machines' addresses.
+pub(super) struct UnicastPrefix(pub(super) Prefix);
+
+impl FromToml for UnicastPrefix {
+    const EXPECTED: &'static str = Prefix::EXPECTED;
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        let prefix = Prefix::from_toml(value)?;
+        let address = prefix.address();
+        let unfit = match address {
+            _ if prefix.length() == 0 => "the whole address space",
+            _ if address.is_multicast() => "multicast",
+            _ if address.is_loopback() => "loopback",
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => "link-local",
+            _ => return Ok(Self(prefix)),
+        };
+        Err(Refusal::Value(format!(
+            "{prefix} is {unfit}: choose a unicast prefix, such as 10.0.0.0/24 or fd00:1::/64"
+        )))
+    }
+}
+
+/// A prefix in which a gateway and at least one machine have room.
+pub(super) struct SubnetPrefix(pub(super) Prefix);
+
+impl FromToml for SubnetPrefix {
+    const EXPECTED: &'static str = Prefix::EXPECTED;
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        let UnicastPrefix(prefix) = UnicastPrefix::from_toml(value)?;
+        let longest = if prefix.address().is_ipv4() { 30 } else { 126 };
+        if prefix.length() > longest {
+            return Err(Refusal::Value(format!(
+                "{prefix} has no room for a gateway and a machine: choose /{longest} or shorter"
+            )));
+        }
+        Ok(Self(prefix))
     }
 }
 

@@ -4,16 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::CustomerAddress;
 
-use super::{Unique, check_prefix, overlaps};
+use super::{Unique, overlaps};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
 use crate::policy_file::model::{Model, Route, RoutingDomain, Subnet, VirtualMachine};
 
 pub(super) fn check(model: &Model, log: &Log) {
     check_domain_ids(model, log);
     check_vsids(model, log);
-    for subnet in &model.subnets {
-        check_subnet(model, subnet, log);
-    }
     for domain in 0..model.domains.len() {
         check_prefixes_apart(model, domain, log);
     }
@@ -59,22 +56,6 @@ fn check_vsids(model: &Model, log: &Log) {
                 .there(&first.vsid.span, "the first is here")
                 .remedy("give each subnet of the file a VSID of its own"),
         );
-    }
-}
-
-fn check_subnet(model: &Model, subnet: &Subnet, log: &Log) {
-    if subnet.prefixes.is_empty() {
-        let message = format!(
-            "subnet {} of routing domain {} has no prefix",
-            subnet.vsid.value, model.domains[subnet.domain].name.value
-        );
-        log.note(
-            Diagnostic::error(&subnet.vsid.span, message)
-                .remedy("add one to `prefixes`, such as \"10.0.0.0/24\""),
-        );
-    }
-    for prefix in &subnet.prefixes {
-        check_prefix(prefix, log);
     }
 }
 
@@ -192,6 +173,7 @@ fn check_next_hop(
         return;
     }
     match machines.machines.get(&(domain, next_hop.value)) {
+        None if model.machines_incomplete => {}
         None => log.note(
             Diagnostic::warning(
                 &next_hop.span,

@@ -1,5 +1,7 @@
 //! The virtual machines: what they own, where they run, and how they are reached.
 
+use std::net::IpAddr;
+
 use netvirt_core::Family;
 
 use super::provider::check_not_reserved;
@@ -16,7 +18,13 @@ pub(super) fn check(model: &Model, log: &Log) {
         check_addresses(machine, subnet, log);
         match subnet.method {
             SubnetMethod::Encapsulate => check_encapsulated(machine, subnet, log),
-            SubnetMethod::Rewrite => check_rewritten(model, machine, log),
+            SubnetMethod::Rewrite => {
+                check_no_gateway(machine, log);
+                check_pairs(machine, log);
+                if !model.networks_incomplete {
+                    check_homes(model, machine, log);
+                }
+            }
         }
     }
 }
@@ -118,7 +126,7 @@ fn check_addresses(machine: &VirtualMachine, subnet: &Subnet, log: &Log) {
             continue;
         };
         let role = if prefix.value.gateway() == Some(ip) {
-            Some("the gateway, which the distributed router owns,")
+            Some("the gateway address")
         } else {
             reserved(prefix.value, ip)
         };
@@ -155,7 +163,7 @@ fn check_encapsulated(machine: &VirtualMachine, subnet: &Subnet, log: &Log) {
     }
 }
 
-fn check_rewritten(model: &Model, machine: &VirtualMachine, log: &Log) {
+fn check_no_gateway(machine: &VirtualMachine, log: &Log) {
     if let Some(flag) = machine.gateway.as_ref().filter(|flag| flag.value) {
         let message = "a gateway carries addresses that have no provider address of their own, \
                        so it cannot be in a rewrite subnet";
@@ -163,12 +171,45 @@ fn check_rewritten(model: &Model, machine: &VirtualMachine, log: &Log) {
             "put it into a subnet of the same routing domain with `method = \"encapsulate\"`",
         ));
     }
+}
+
+/// Each provider address stands for the customer address at its place in the list.
+fn check_pairs(machine: &VirtualMachine, log: &Log) {
+    const REMEDY: &str = "give one provider address for each of `addresses`, in the same order";
+    for (address, provider) in machine.addresses().iter().zip(machine.provider_addresses()) {
+        if !same_version(provider.value.get(), address.value.get()) {
+            let message = format!(
+                "{} cannot stand for {}: rewrite does not change the IP version",
+                provider.value, address.value
+            );
+            log.note(
+                Diagnostic::error(&provider.span, message)
+                    .there(&address.span, "the customer address")
+                    .remedy(REMEDY),
+            );
+        }
+    }
+    for extra in machine
+        .provider_addresses()
+        .iter()
+        .skip(machine.addresses().len())
+    {
+        let message = format!("{} belongs to no address of the machine", extra.value);
+        log.note(Diagnostic::error(&extra.span, message).remedy(REMEDY));
+    }
+}
+
+/// A machine's provider addresses lie in physical networks of the host it runs on.
+fn check_homes(model: &Model, machine: &VirtualMachine, log: &Log) {
     let host = &model.hosts[machine.host.value];
     let networks = model.networks_of(host);
+    let reachable = |ip| {
+        networks
+            .iter()
+            .any(|n| same_version(n.prefix.value.address(), ip))
+    };
     for address in machine.addresses() {
-        let family = Family::of(address.value.get());
-        let serves = |prefix: netvirt_core::Prefix| Family::of(prefix.address()) == family;
-        if !host.addresses.is_empty() && !networks.iter().any(|n| serves(n.prefix.value)) {
+        if !reachable(address.value.get()) {
             let message = format!(
                 "{} cannot be rewritten: host {} is on no physical network of its IP version",
                 address.value, host.name.value
@@ -180,44 +221,27 @@ fn check_rewritten(model: &Model, machine: &VirtualMachine, log: &Log) {
             );
         }
     }
-    for extra in machine
-        .provider_addresses()
-        .iter()
-        .skip(machine.addresses().len())
-    {
-        let message = format!("{} belongs to no address of the machine", extra.value);
+    for provider in machine.provider_addresses() {
+        let ip = provider.value.get();
+        if let Some(network) = networks.iter().find(|n| n.prefix.value.contains(ip)) {
+            check_not_reserved(network, provider, log);
+            continue;
+        }
+        let message = format!(
+            "{} is on no physical network of host {}",
+            provider.value, host.name.value
+        );
         log.note(
-            Diagnostic::error(&extra.span, message)
-                .remedy("give one provider address for each of `addresses`, in the same order"),
+            Diagnostic::error(&provider.span, message)
+                .there(&machine.host.span, "the host")
+                .remedy(format!(
+                    "use an address in one of: {}; or remove it and run `netvirt allocate`",
+                    list(networks.iter().map(|network| network.prefix.value))
+                )),
         );
     }
-    for (address, provider) in machine.addresses().iter().zip(machine.provider_addresses()) {
-        let ip = provider.value.get();
-        if Family::of(ip) != Family::of(address.value.get()) {
-            let message = format!(
-                "{} cannot stand for {}: rewrite does not change the IP version",
-                provider.value, address.value
-            );
-            log.note(
-                Diagnostic::error(&provider.span, message)
-                    .there(&address.span, "the customer address")
-                    .remedy("give one provider address for each of `addresses`, in the same order"),
-            );
-        } else if let Some(network) = networks.iter().find(|n| n.prefix.value.contains(ip)) {
-            check_not_reserved(network, provider, log);
-        } else {
-            let message = format!(
-                "{} is on no physical network of host {}",
-                provider.value, host.name.value
-            );
-            log.note(
-                Diagnostic::error(&provider.span, message)
-                    .there(&machine.host.span, "the host")
-                    .remedy(format!(
-                        "use an address in one of: {}; or remove it and run `netvirt allocate`",
-                        list(networks.iter().map(|network| network.prefix.value))
-                    )),
-            );
-        }
-    }
+}
+
+fn same_version(a: IpAddr, b: IpAddr) -> bool {
+    Family::of(a) == Family::of(b)
 }

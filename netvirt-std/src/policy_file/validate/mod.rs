@@ -105,33 +105,6 @@ fn reserved(prefix: Prefix, address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Notes a prefix whose addresses are not those of single machines, or which has too few of them.
-fn check_prefix(prefix: &Located<Prefix>, log: &Log) {
-    let address = prefix.value.address();
-    let unfit = match address {
-        _ if prefix.value.length() == 0 => Some("the whole address space"),
-        _ if address.is_multicast() => Some("multicast"),
-        _ if address.is_loopback() => Some("loopback"),
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => Some("link-local"),
-        _ => None,
-    };
-    if let Some(unfit) = unfit {
-        let message = format!("{} is {unfit}: machines cannot live in it", prefix.value);
-        log.note(
-            Diagnostic::error(&prefix.span, message)
-                .remedy("choose a unicast prefix, such as 10.0.0.0/24 or fd00:1::/64"),
-        );
-    }
-    let most = if address.is_ipv4() { 30 } else { 126 };
-    if prefix.value.length() > most {
-        let message = format!("{} has no room for a gateway and a machine", prefix.value);
-        log.note(
-            Diagnostic::error(&prefix.span, message)
-                .remedy(format!("choose a prefix of /{most} or shorter")),
-        );
-    }
-}
-
 fn list<T: std::fmt::Display>(items: impl Iterator<Item = T>) -> String {
     let items: Vec<String> = items.map(|item| item.to_string()).collect();
     if items.is_empty() {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use netvirt_core::ProviderAddress;
 
-use super::{Unique, check_prefix, list, overlaps, reserved};
-use crate::policy_file::diagnostic::{Diagnostic, Log, Span};
-use crate::policy_file::model::{Host, Model, PhysicalNetwork};
+use super::{Unique, list, overlaps, reserved};
+use crate::policy_file::diagnostic::{Diagnostic, Log};
+use crate::policy_file::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
 use crate::policy_file::reader::{Located, SubnetMethod};
 
 /// The least MTU of an IPv6 link (RFC 8200 §5).
@@ -26,15 +26,17 @@ pub(super) fn check(model: &Model, log: &Log) {
     check_networks_apart(model, log);
     check_provider_addresses(model, log);
     check_uplinks(model, log);
-    for host in &model.hosts {
-        check_neighbours(model, host, log);
+    if !model.networks_incomplete {
+        for host in &model.hosts {
+            check_attached(model, host, log);
+            check_neighbours(model, host, log);
+        }
+        check_ipv6_fits(model, log);
+        check_reach(model, log);
     }
-    check_ipv6_fits(model, log);
-    check_reach(model, log);
 }
 
 fn check_network(network: &PhysicalNetwork, log: &Log) {
-    check_prefix(&network.prefix, log);
     let prefix = network.prefix.value;
     let (least, family) = match prefix.address() {
         IpAddr::V4(_) => (LEAST_IPV4_MTU, "IPv4"),
@@ -131,9 +133,14 @@ fn check_networks_apart(model: &Model, log: &Log) {
 
 /// A provider address belongs to one host, or to one address of one rewrite machine.
 fn check_provider_addresses(model: &Model, log: &Log) {
-    let mut owners: Unique<'_, ProviderAddress> = Unique::new();
-    let check_unique = |address: &'_ Located<ProviderAddress>, log: &Log, first: Option<&Span>| {
-        if let Some(first) = first {
+    let mut owners = Unique::new();
+    let of_hosts = model.hosts.iter().flat_map(|host| &host.addresses);
+    let of_machines = model
+        .machines
+        .iter()
+        .flat_map(VirtualMachine::provider_addresses);
+    for address in of_hosts.chain(of_machines) {
+        if let Some(first) = owners.see(address.value, &address.span) {
             let message = format!("provider address {} is given twice", address.value);
             log.note(
                 Diagnostic::error(&address.span, message)
@@ -141,29 +148,16 @@ fn check_provider_addresses(model: &Model, log: &Log) {
                     .remedy("a provider address has one owner: give another one here"),
             );
         }
-    };
-    for host in &model.hosts {
-        if host.addresses.is_empty() {
-            let message = format!("host {} has no provider address", host.name.value);
-            log.note(
-                Diagnostic::error(&host.name.span, message)
-                    .remedy("add one to `addresses`: NVGRE needs an address of the host itself"),
-            );
-        }
-        for address in &host.addresses {
-            check_unique(address, log, owners.see(address.value, &address.span));
-            check_host_address(model, host, address, log);
-        }
-    }
-    for machine in &model.machines {
-        for address in machine.provider_addresses() {
-            check_unique(address, log, owners.see(address.value, &address.span));
-        }
     }
 }
 
-fn check_host_address(model: &Model, host: &Host, address: &Located<ProviderAddress>, log: &Log) {
-    let Some(network) = model.network_of(address.value.get()) else {
+/// A host's addresses lie in physical networks of the file.
+fn check_attached(model: &Model, host: &Host, log: &Log) {
+    for address in &host.addresses {
+        if let Some(network) = model.network_of(address.value.get()) {
+            check_not_reserved(network, address, log);
+            continue;
+        }
         let message = format!(
             "provider address {} of host {} lies in no physical network",
             address.value, host.name.value
@@ -172,9 +166,7 @@ fn check_host_address(model: &Model, host: &Host, address: &Located<ProviderAddr
         log.note(Diagnostic::error(&address.span, message).remedy(format!(
             "add a [[physical-network]] for it, or use an address in one of: {prefixes}"
         )));
-        return;
-    };
-    check_not_reserved(network, address, log);
+    }
 }
 
 /// Notes a provider address that no machine of the physical network may own.
@@ -252,26 +244,16 @@ fn check_neighbours(model: &Model, host: &Host, log: &Log) {
 
 /// An IPv6 subnet needs a path that carries 1280 bytes inside the tunnel.
 fn check_ipv6_fits(model: &Model, log: &Log) {
-    let encapsulating: BTreeSet<usize> = model
-        .subnets
-        .iter()
-        .filter(|subnet| subnet.method == SubnetMethod::Encapsulate)
-        .map(|subnet| subnet.domain)
-        .collect();
+    let tunnelled = tunnelled_domains(model);
     let mut noted = BTreeSet::new();
     for machine in &model.machines {
         let subnet = model.subnet_of(machine);
         let Some(prefix) = subnet.prefixes.iter().find(|p| p.value.address().is_ipv6()) else {
             continue;
         };
-        let tunnelled = encapsulating.contains(&subnet.domain)
-            || model.peerings.iter().any(|rule| {
-                rule.from == subnet.domain && encapsulating.contains(&rule.to)
-                    || rule.to == subnet.domain && encapsulating.contains(&rule.from)
-            });
         for network in model.networks_of(&model.hosts[machine.host.value]) {
             let overhead = match network.prefix.value.address() {
-                _ if !tunnelled => 0,
+                _ if !tunnelled.contains(&subnet.domain) => 0,
                 IpAddr::V4(_) => NVGRE_OVER_IPV4,
                 IpAddr::V6(_) => NVGRE_OVER_IPV6,
             };
@@ -295,7 +277,25 @@ fn check_ipv6_fits(model: &Model, log: &Log) {
     }
 }
 
-/// Machines of one routing domain are of no use to each other where their hosts cannot meet.
+/// The routing domains some of whose packets travel in NVGRE: to a subnet of their own that
+/// encapsulates, or to one of a peer, since rewrite takes two that both rewrite.
+fn tunnelled_domains(model: &Model) -> BTreeSet<usize> {
+    let encapsulate = |subnet: &&Subnet| subnet.method == SubnetMethod::Encapsulate;
+    let own: BTreeSet<usize> = model
+        .subnets
+        .iter()
+        .filter(encapsulate)
+        .map(|subnet| subnet.domain)
+        .collect();
+    let peers = model.peerings.iter().flat_map(|rule| {
+        let outward = own.contains(&rule.to).then_some(rule.from);
+        let inward = own.contains(&rule.from).then_some(rule.to);
+        [outward, inward]
+    });
+    peers.flatten().chain(own.iter().copied()).collect()
+}
+
+/// Machines that may talk are of no use to each other where their hosts cannot meet.
 fn check_reach(model: &Model, log: &Log) {
     let mut hosts_of_domain: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
     for machine in &model.machines {
@@ -305,48 +305,86 @@ fn check_reach(model: &Model, log: &Log) {
             .or_default()
             .insert(machine.host.value);
     }
-    let mut pairs = BTreeSet::new();
-    for hosts in hosts_of_domain.values() {
-        pairs.extend(
-            hosts
-                .iter()
-                .flat_map(|from| hosts.iter().map(move |to| (*from, *to))),
-        );
-    }
-    for rule in &model.peerings {
-        let members = |domain| hosts_of_domain.get(&domain).into_iter().flatten();
-        pairs.extend(members(rule.from).flat_map(|from| members(rule.to).map(|to| (*from, *to))));
-    }
-    for (from, to) in pairs {
-        let (from, to) = (&model.hosts[from], &model.hosts[to]);
-        let Some(address) = to.addresses.first() else {
-            continue;
-        };
-        if from.name.value == to.name.value || reaches(model, from, to) {
-            continue;
+    let members = |domain| hosts_of_domain.get(&domain).into_iter().flatten().copied();
+    let attachments = Attachments::new(model);
+    let inside = hosts_of_domain.keys().map(|domain| (*domain, *domain));
+    let across = model.peerings.iter().map(|rule| (rule.from, rule.to));
+    let mut checked = BTreeSet::new();
+    for (from, to) in inside.chain(across) {
+        let senders: BTreeSet<usize> = members(from)
+            .map(|host| attachments.representative(host))
+            .collect();
+        for (sender, receiver) in senders
+            .into_iter()
+            .flat_map(|sender| members(to).map(move |to| (sender, to)))
+        {
+            if checked.insert((sender, receiver)) && !attachments.reaches(sender, receiver) {
+                note_unreachable(&model.hosts[sender], &model.hosts[receiver], log);
+            }
         }
-        let message = format!(
-            "host {} has no way to host {}: the records of its machines stay Unusable there",
-            from.name.value, to.name.value
-        );
-        log.note(
-            Diagnostic::warning(&address.span, message)
-                .there(&from.name.span, "the host that has to send")
-                .remedy("add a [[physical-network.route]] to this address, or remove the machines"),
-        );
     }
 }
 
-fn reaches(model: &Model, from: &Host, to: &Host) -> bool {
-    let networks = model.networks_of(from);
-    to.addresses.iter().any(|address| {
-        let address = address.value.get();
-        networks.iter().any(|network| {
-            network.prefix.value.contains(address)
-                || network
-                    .routes
-                    .iter()
-                    .any(|route| route.prefix.value.contains(address))
+fn note_unreachable(from: &Host, to: &Host, log: &Log) {
+    let Some(address) = to.addresses.first() else {
+        return;
+    };
+    let message = format!(
+        "host {} has no way to host {}: the records of its machines stay Unusable there",
+        from.name.value, to.name.value
+    );
+    log.note(
+        Diagnostic::warning(&address.span, message)
+            .there(&from.name.span, "the host that has to send")
+            .remedy("add a [[physical-network.route]] that leads to this address"),
+    );
+}
+
+/// Which host is on which physical networks.
+struct Attachments<'m> {
+    model: &'m Model,
+    networks: Vec<Vec<&'m PhysicalNetwork>>,
+    /// The first host on the same networks: what it reaches, they all reach.
+    representatives: Vec<usize>,
+}
+
+impl<'m> Attachments<'m> {
+    fn new(model: &'m Model) -> Self {
+        let networks: Vec<_> = model
+            .hosts
+            .iter()
+            .map(|host| model.networks_of(host))
+            .collect();
+        let mut first = BTreeMap::new();
+        let representatives = networks.iter().enumerate().map(|(host, networks)| {
+            let place = |network: &&PhysicalNetwork| network.prefix.span.start;
+            let key: Vec<usize> = networks.iter().map(place).collect();
+            *first.entry(key).or_insert(host)
+        });
+        Self {
+            model,
+            representatives: representatives.collect(),
+            networks,
+        }
+    }
+
+    fn representative(&self, host: usize) -> usize {
+        self.representatives[host]
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        if self.networks[from].is_empty() || self.networks[to].is_empty() {
+            return true; // That a host is on no network at all is noted elsewhere.
+        }
+        self.model.hosts[to].addresses.iter().any(|address| {
+            let address = address.value.get();
+            self.networks[from].iter().any(|network| {
+                network.prefix.value.contains(address)
+                    || network
+                        .routes
+                        .iter()
+                        .any(|route| route.prefix.value.contains(address))
+            })
         })
-    })
+    }
 }
