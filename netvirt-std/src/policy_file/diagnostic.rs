@@ -107,6 +107,8 @@ impl Diagnostic {
 pub struct Diagnostics {
     file_name: String,
     text: Arc<str>,
+    /// Where the lines begin.
+    lines: Arc<[usize]>,
     list: Vec<Diagnostic>,
 }
 
@@ -116,6 +118,7 @@ impl Diagnostics {
         Self {
             file_name: file_name.into(),
             text: text.into(),
+            lines: line_starts(text).collect(),
             list,
         }
     }
@@ -142,10 +145,10 @@ impl Diagnostics {
 
     /// Line and column, both counted from 1, columns in characters.
     pub fn position(&self, span: &Span) -> (usize, usize) {
-        let before = self.text.get(..span.start).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        let line = before.matches('\n').count() + 1;
-        (line, before[line_start..].chars().count() + 1)
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        let start = line.checked_sub(1).map_or(0, |line| self.lines[line]);
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        (line, before.chars().count() + 1)
     }
 
     /// All diagnostics as text for a terminal, with the lines of the file that they are about.
@@ -222,6 +225,11 @@ impl fmt::Debug for Diagnostics {
 }
 
 impl std::error::Error for Diagnostics {}
+
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    let behind_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+    std::iter::once(0).chain(behind_newlines)
+}
 
 /// Where reading and validation note what they find.
 #[derive(Debug, Default)]

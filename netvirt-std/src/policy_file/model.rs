@@ -255,8 +255,12 @@ fn entries<'t, T>(
     kind: &'static str,
     mut read: impl FnMut(&mut TableReader<'t>, usize) -> Option<T>,
 ) -> Entries<T> {
-    let mut entries = Entries::default();
-    for mut table in parent.tables(key, kind) {
+    let tables = parent.tables(key, kind);
+    let mut entries = Entries {
+        list: Vec::new(),
+        incomplete: parent.is_broken(),
+    };
+    for mut table in tables {
         let entry = read(&mut table, entries.list.len());
         entries.add(entry.filter(|_| !table.is_broken()));
         table.finish();
@@ -505,13 +509,13 @@ fn read_domain(
 fn read_subnet(table: &mut TableReader<'_>, domain: usize) -> Option<Subnet> {
     let name = table.optional("name");
     let vsid = table.required("vsid");
-    let prefixes = table.required_list::<SubnetPrefix>("prefixes")?;
+    let prefixes = table.required_list::<SubnetPrefix>("prefixes");
     let method = table.optional("method");
     Some(Subnet {
         domain,
         name,
         vsid: vsid?,
-        prefixes: prefixes
+        prefixes: prefixes?
             .into_iter()
             .map(|p| p.map(|prefix| prefix.0))
             .collect(),

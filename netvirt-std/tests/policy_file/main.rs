@@ -1,6 +1,7 @@
 //! The policy file: what it refuses and how it says so, what each host derives, what is allocated.
 
 mod allocation;
+mod damage;
 mod derivation;
 mod provider_refusals;
 mod rendering;

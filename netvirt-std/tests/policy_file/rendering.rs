@@ -133,6 +133,20 @@ error: there is no host named "host-3"
 }
 
 #[test]
+fn one_mistake_is_told_once() {
+    let domain_and_machine = &TWO_HOSTS[TWO_HOSTS.find("[[routing-domain]]").unwrap()..];
+    let found = refused(&format!("host = \"host-1\"\n{domain_and_machine}"));
+    assert_eq!(
+        found.to_string(),
+        r#"error: expected a list of tables, each begun by [[host]], found a string
+ --> network.toml:1:8
+  |
+1 | host = "host-1"
+  |        ^^^^^^^^"#
+    );
+}
+
+#[test]
 fn what_is_not_toml_is_shown_too() {
     let found = refused(&edited(TWO_HOSTS, "name = \"site-1\"", "name = site-1"));
     assert_eq!(

@@ -98,6 +98,12 @@ const CASES: &[Case] = &[
         new: "method = \"nat\"",
         told: "70:10 \"nat\" means nothing here: choose \"encapsulate\" or \"rewrite\"",
     },
+    Case {
+        old: "prefixes = [\"10.0.0.0/24\", \"fd00:7001::/64\"]\n",
+        new: "",
+        told: "67:1 this subnet lacks `prefixes`; add `prefixes = …`: a list, each element a \
+         prefix such as \"10.0.0.0/24\"",
+    },
     // customer routes
     Case {
         old: "prefix = \"0.0.0.0/0\"",
@@ -210,7 +216,7 @@ const CASES: &[Case] = &[
     Case {
         old: "addresses = [\"10.0.0.7\"]\n\n[[vm]]",
         new: "addresses = [\"10.0.0.5\"]\n\n[[vm]]",
-        told: "91:14 10.0.0.5 has two owners in VSID 5001; 83:14 the first is here; a customer address \
+        told: "91:14 10.0.0.5 is given twice in VSID 5001; 83:14 the first is here; a customer address \
          has one owner in its subnet: give another one here",
     },
     Case {

@@ -48,7 +48,7 @@ fn check_unique(model: &Model, log: &Log) {
         }
         for address in machine.addresses() {
             if let Some(first) = addresses.see((vsid, address.value), &address.span) {
-                let message = format!("{} has two owners in VSID {vsid}", address.value);
+                let message = format!("{} is given twice in VSID {vsid}", address.value);
                 log.note(
                     Diagnostic::error(&address.span, message)
                         .there(first, "the first is here")

@@ -63,7 +63,7 @@ impl<'m, K: Ord> Unique<'m, K> {
     }
 }
 
-/// The pairs of neighbours that share addresses: each prefix with the one that reaches into it.
+/// The prefixes that lie in another, each with the widest of those.
 fn overlaps<T: Copy>(mut prefixes: Vec<(&Located<Prefix>, T)>) -> Vec<Overlap<'_, T>> {
     // Two prefixes are disjoint or one lies in the other; sorted, the wider one comes first.
     prefixes.sort_by_key(|(prefix, _)| (prefix.value, prefix.span.start));
@@ -111,5 +111,50 @@ fn list<T: std::fmt::Display>(items: impl Iterator<Item = T>) -> String {
         "none".into()
     } else {
         items.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefixes(texts: &[&str]) -> Vec<Located<Prefix>> {
+        let located = |(position, text): (usize, &&str)| Located {
+            value: text.parse().unwrap(),
+            span: position..position + 1,
+        };
+        texts.iter().enumerate().map(located).collect()
+    }
+
+    #[test]
+    fn a_prefix_overlaps_the_widest_that_holds_it() {
+        let given = prefixes(&[
+            "10.0.0.0/25",
+            "10.0.1.0/24",
+            "10.0.0.0/24",
+            "fd00::/64",
+            "10.0.0.128/26",
+            "10.0.2.0/24",
+            "10.0.2.0/24",
+        ]);
+        let found: Vec<(usize, usize)> =
+            overlaps(given.iter().map(|prefix| (prefix, ())).collect())
+                .iter()
+                .map(|overlap| (overlap.first.0.span.start, overlap.second.0.span.start))
+                .collect();
+        assert_eq!(found, [(0, 2), (2, 4), (5, 6)]);
+    }
+
+    #[test]
+    fn the_ends_of_a_prefix_are_reserved_where_it_has_room() {
+        let role = |prefix: &str, address: &str| {
+            reserved(prefix.parse().unwrap(), address.parse().unwrap()).is_some()
+        };
+        assert!(role("10.0.0.0/24", "10.0.0.0"));
+        assert!(role("10.0.0.0/24", "10.0.0.255"));
+        assert!(!role("10.0.0.0/24", "10.0.0.254"));
+        assert!(!role("10.0.0.0/31", "10.0.0.0"));
+        assert!(role("fd00::/64", "fd00::"));
+        assert!(!role("fd00::/64", "fd00::ffff:ffff:ffff:ffff"));
     }
 }
