@@ -493,14 +493,15 @@ fn read_domain(
     let own_subnets = entries(table, "subnet", "subnet", |subnet, _| {
         read_subnet(subnet, position)
     });
-    let Some(name) = name else {
+    if table.is_broken() {
+        // Its position goes to the next domain, so its subnets must not stay either.
         subnets.incomplete = true;
         return None;
-    };
+    }
     subnets.incomplete |= own_subnets.incomplete;
     subnets.list.extend(own_subnets.list);
     Some(RoutingDomain {
-        name,
+        name: name?,
         id,
         routes: routes.list,
     })

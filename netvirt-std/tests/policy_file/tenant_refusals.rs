@@ -20,10 +20,14 @@ const CASES: &[Case] = &[
     Case {
         old: "{11111111-2222-3333-4444-000000007001}",
         new: "7001",
-        told: "66:6 \"7001\" is no GUID: write it like {11111111-2222-3333-4444-000000005001}\n\
-         126:1 peering makes 10.0.0.0/24 ambiguous for routing domain \"blue\": it is in \"blue\" \
-         and in \"orange\"; 56:13 overlaps; 69:13 overlaps; peer only routing domains whose \
-         prefixes are disjoint",
+        told: "66:6 \"7001\" is no GUID: write it like \
+         {11111111-2222-3333-4444-000000005001}",
+    },
+    Case {
+        old: "{11111111-2222-3333-4444-000000005001}",
+        new: "5001",
+        told: "52:6 \"5001\" is no GUID: write it like \
+         {11111111-2222-3333-4444-000000005001}",
     },
     Case {
         old: "vsid = 8001",
