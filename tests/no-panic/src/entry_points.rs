@@ -6,9 +6,12 @@ use core::net::IpAddr;
 use core::ops::Range;
 
 use netvirt_core::checksum::{self, Delta};
+use netvirt_core::counters::Counters;
+use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
-use netvirt_core::policy::{Policies, Refused, Transaction};
-use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Run};
+use netvirt_core::policy::{Policies, Policy, Refused, Transaction};
+use netvirt_core::proxy::Owned;
+use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
 use netvirt_core::wire::{self, Facts, Malformed};
 use netvirt_core::{AddressBits, InvalidAddress, MacAddress, Prefix, Vsid};
 
@@ -68,6 +71,34 @@ entry_points! {
     fn policies_apply(policies: &mut Policies<'_>, transaction: Transaction<'_>) -> Result<(), Refused> {
         policies.apply(transaction)
     }
+}
+
+entry_points! {
+    fn worker_process(worker: &mut Worker<'_>, policy: &Policy<'_>, frame: &Frame<'_>, room: &mut [u8]) -> Option<usize> {
+        let verdict = worker.process(policy, frame);
+        let edited = match &verdict.outcome {
+            Outcome::Reply(reply) => reply.emit(frame.window, room).ok(),
+            Outcome::Hold { next_hop, .. } => next_hop.solicitation(room).ok(),
+            _ => verdict.edit()?.apply_into(frame.window, room).ok(),
+        };
+        if edited.is_none() {
+            worker.counters_mut().lost(&verdict, DropReason::NoHeadroom);
+        }
+        edited
+    }
+    fn worker_process_batch(
+        worker: &mut Worker<'_>,
+        policy: &Policy<'_>,
+        frames: &[Frame<'_>],
+        counted: &mut Counters<'_>
+    ) -> usize {
+        let mut verdicts = [Verdict::UNDECIDED; 32];
+        let decided = worker.process_batch::<Portable>(policy, frames, &mut verdicts);
+        counted.merge(worker.counters());
+        decided
+    }
+    fn owned_announcement(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.announcement(out).ok() }
+    fn policy_owned_addresses(policy: &Policy<'_>) -> usize { policy.owned_addresses().count() }
 }
 
 entry_points! {
