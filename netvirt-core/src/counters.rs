@@ -212,6 +212,16 @@ impl<'s> Counters<'s> {
     pub fn lost(&mut self, verdict: &Verdict<'_>, reason: DropReason) {
         let total = self.totals.of_outcome(&verdict.outcome);
         *total = total.wrapping_sub(1);
+        self.drop_late(reason);
+    }
+
+    /// Takes back a frame that was held and could not be sent.
+    pub fn lost_held(&mut self, reason: DropReason) {
+        self.totals.held = self.totals.held.wrapping_sub(1);
+        self.drop_late(reason);
+    }
+
+    fn drop_late(&mut self, reason: DropReason) {
         self.totals.dropped = self.totals.dropped.wrapping_add(1);
         if let Some(counter) = self.reasons.get_mut(reason.index()) {
             *counter = counter.wrapping_add(1);
