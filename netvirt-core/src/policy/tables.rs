@@ -83,7 +83,7 @@ pub struct Policy<'s> {
 impl<'s> Policy<'s> {
     /// An empty policy in this storage, which must be freshly made. Without trust in tenants the seed is to
     /// be drawn at random; both copies of a policy must have the same.
-    pub const fn new(storage: PolicyStorage<'s>, seed: Seed) -> Self {
+    pub fn new(storage: PolicyStorage<'s>, seed: Seed) -> Self {
         Self {
             settings: None,
             version: 0,
