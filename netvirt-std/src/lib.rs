@@ -1,1 +1,3 @@
 //! The netvirt host switch.
+
+pub mod capture;
