@@ -1,3 +1,5 @@
 //! The netvirt host switch.
 
 pub mod capture;
+pub mod cpu;
+pub mod memory;
