@@ -3,3 +3,4 @@
 pub mod capture;
 pub mod cpu;
 pub mod memory;
+pub mod policy_file;
