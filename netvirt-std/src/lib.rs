@@ -2,5 +2,7 @@
 
 pub mod capture;
 pub mod cpu;
+pub mod hex;
 pub mod memory;
 pub mod policy_file;
+pub mod report;
