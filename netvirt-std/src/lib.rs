@@ -5,4 +5,5 @@ pub mod cpu;
 pub mod hex;
 pub mod memory;
 pub mod policy_file;
+pub mod replay;
 pub mod report;
