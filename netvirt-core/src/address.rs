@@ -101,7 +101,9 @@ impl Vsid {
     /// Takes a VSID in 4096..=16777214.
     pub const fn new(value: u32) -> Result<Self, InvalidAddress> {
         match NonZeroU32::new(value) {
-            Some(number) if value >= Self::MIN.get() && value <= Self::MAX.get() => Ok(Self(number)),
+            Some(number) if value >= Self::MIN.get() && value <= Self::MAX.get() => {
+                Ok(Self(number))
+            }
             _ => Err(InvalidAddress::Vsid(value)),
         }
     }
