@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
-use netvirt_core::datapath::NextHop;
 use netvirt_core::offload::Offload;
+use netvirt_core::policy::NextHop;
 
 /// Next hops that are asked for at the same time.
 const MOST_NEXT_HOPS: usize = 64;

@@ -177,6 +177,7 @@ impl Switch {
             .worker
             .process_observed(self.policies.live(), &frame, observer);
         let done = carry_out(
+            self.policies.live(),
             &verdict,
             &frame,
             &mut self.buffer,
@@ -261,6 +262,7 @@ fn kind_of(verdict: &Verdict<'_>) -> DecisionKind {
 
 /// Does what was decided.
 fn carry_out(
+    policy: &Policy<'_>,
     verdict: &Verdict<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
@@ -285,13 +287,14 @@ fn carry_out(
                 offload: edit.offload,
             });
         }
-        Outcome::Hold { next_hop, edit } => {
+        Outcome::Hold { path, edit } => {
+            let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
             let kept = Kept {
                 bytes: edited(edit, frame, buffer)?,
                 offload: edit.offload,
             };
             if held
-                .keep(next_hop, kept, now)
+                .keep(&next_hop, kept, now)
                 .map_err(|_| DropReason::NeighbourQueueFull)?
             {
                 let mut bytes = vec![0; LONGEST_MESSAGE];

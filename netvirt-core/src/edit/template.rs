@@ -7,6 +7,9 @@ use crate::address::{AddressBits, Family, MacAddress, UplinkId, VlanId};
 /// Bytes of the longest outer header: Ethernet with one tag and IPv6.
 pub(crate) const OUTER_ROOM: usize = 58;
 
+/// Bytes of the longest Ethernet header.
+pub(crate) const LINK_ROOM: usize = 18;
+
 const IPV4_START: usize = OUTER_ROOM - 20;
 const IPV6_START: usize = OUTER_ROOM - 40;
 const GRE_PROTOCOL: u8 = 47;
@@ -124,7 +127,7 @@ impl Template {
             d2,
             d3,
         ];
-        self.checksum_base = !crate::checksum::ipv4_header_sum(header);
+        self.checksum_base = crate::checksum::ipv4_header_sum(header);
     }
 
     fn write_ipv6(&mut self, source: [u8; 16], destination: [u8; 16]) {
@@ -258,8 +261,13 @@ impl Template {
         match self.family() {
             Family::Ipv4 => AddressBits::from_ipv4([a, b, c, d]),
             Family::Ipv6 => {
-                let source = self.room.get(IPV6_START + 8..).and_then(|rest| rest.first_chunk());
-                source.map_or_else(AddressBits::default, |octets| AddressBits::from_ipv6(*octets))
+                let source = self
+                    .room
+                    .get(IPV6_START + 8..)
+                    .and_then(|rest| rest.first_chunk());
+                source.map_or_else(AddressBits::default, |octets| {
+                    AddressBits::from_ipv6(*octets)
+                })
             }
         }
     }
@@ -281,6 +289,25 @@ impl Template {
             destination: mac(0),
             source: mac(6),
             vlan: if tagged { VlanId::new(vlan).ok() } else { None },
+        }
+    }
+
+    /// Bytes of the Ethernet header in front of packets on this path.
+    #[inline(always)]
+    pub(crate) fn link_length(&self) -> usize {
+        if self.flags & TAGGED != 0 { 18 } else { 14 }
+    }
+
+    /// Writes the Ethernet header to the end of `room`.
+    #[inline(always)]
+    pub(crate) fn emit_link(&self, room: &mut [u8; LINK_ROOM]) {
+        let start = if self.flags & IPV6 != 0 {
+            IPV6_START
+        } else {
+            IPV4_START
+        } - LINK_ROOM;
+        if let Some(link) = self.room.get(start..).and_then(|rest| rest.first_chunk()) {
+            *room = *link;
         }
     }
 

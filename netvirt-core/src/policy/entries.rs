@@ -127,14 +127,20 @@ impl Record {
     }
 
     #[inline(always)]
-    pub(crate) fn address(&self) -> AddressBits {
-        self.address
+    pub(crate) fn address(&self) -> &AddressBits {
+        &self.address
     }
 
     /// The provider address that stands for the customer address under rewrite.
     #[inline(always)]
-    pub(crate) fn provider_address(&self) -> AddressBits {
-        self.provider_address
+    pub(crate) fn provider_address(&self) -> &AddressBits {
+        &self.provider_address
+    }
+
+    /// The subnet that it is in.
+    #[inline(always)]
+    pub(crate) fn vsid(&self) -> Option<Vsid> {
+        Vsid::new(self.scope >> 8).ok()
     }
 
     pub(crate) fn provider_ip(&self) -> Option<IpAddr> {
@@ -558,12 +564,25 @@ impl Host {
             .map(|path| path as usize)
     }
 
+    /// Its paths, those that can be used first.
+    #[inline(always)]
+    pub(crate) fn paths(&self) -> impl Iterator<Item = PathId> + use<> {
+        self.paths
+            .into_iter()
+            .filter_map(|path| path.checked_sub(1))
+            .map(PathId)
+    }
+
     /// The path that a flow takes, out of those that can be used.
     #[inline(always)]
     pub(crate) fn path_for(&self, flow: u32) -> Option<PathId> {
         let choice = (u64::from(flow) * u64::from(self.usable)) >> 32;
         let path = *self.paths.get(choice as usize)?;
-        if self.usable == 0 { None } else { path.checked_sub(1).map(PathId) }
+        if self.usable == 0 {
+            None
+        } else {
+            path.checked_sub(1).map(PathId)
+        }
     }
 
     /// The first path of a family that can be used.

@@ -16,7 +16,8 @@ pub use change::*;
 pub use copies::{Policies, Prepared};
 pub(crate) use entries::RouteKind;
 pub use entries::{
-    ADDRESSES_PER_HOST, Domain, Host, NeighbourEntry, Path, PathId, PortEntry, Record, Route, Subnet,
+    ADDRESSES_PER_HOST, Domain, Host, NeighbourEntry, Path, PathId, PortEntry, Record, Route,
+    Subnet,
 };
 pub use next_hop::NextHop;
 pub use refusal::{Missing, Refusal, Refused, TableName};

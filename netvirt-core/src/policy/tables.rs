@@ -337,7 +337,7 @@ impl Policy<'_> {
     pub(crate) fn is_rewrite_of(&self, slot: u32, family: Family, address: AddressBits) -> bool {
         self.records.at(slot).is_some_and(|record| {
             record.is_rewrite()
-                && record.provider_address() == address
+                && *record.provider_address() == address
                 && record.key_family() == Some(family)
         })
     }

@@ -3,9 +3,7 @@
 use core::net::IpAddr;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
-use super::super::entries::{
-    ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind,
-};
+use super::super::entries::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
@@ -224,7 +222,10 @@ impl Policy<'_> {
         let Some(entry) = self.host(host).copied() else {
             return;
         };
-        let usable = |number: &usize| self.path(*number).is_some_and(|path| path.next_hop.is_some());
+        let usable = |number: &usize| {
+            self.path(*number)
+                .is_some_and(|path| path.next_hop.is_some())
+        };
         let family = |number: usize| self.path(number).map(|path| Family::of(path.address.get()));
         let number_of = |number: usize| number as u32 + 1;
         let mut ordered = Host {
