@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses the part that it needs")]
 
+// Named because unit tests of the core, which has no prelude of `std`, use this file too.
+use std::vec::Vec;
+use std::{panic, vec};
+
 use managed::ManagedSlice;
 use netvirt_core::edit::Template;
 use netvirt_core::policy::*;
