@@ -87,10 +87,10 @@ fn host_number(host: u32) -> HostId {
 fn random_record(numbers: &mut Numbers, kinds: u64, index: u32) -> LookupRecord {
     let subnet = numbers.below(SUBNETS.into()) as u32;
     // Different in the low bits, which are never those of a gateway, network or broadcast address.
-    let spread = (numbers.next() as u32) << 16 | index + 2;
+    let spread = (numbers.next() as u32) << 16 | (index + 2);
     let ipv4 = |first: u8, second: u32| {
         IpAddr::V4(Ipv4Addr::from_bits(
-            u32::from(first) << 24 | second << 16 | index + 2,
+            u32::from(first) << 24 | second << 16 | (index + 2),
         ))
     };
     let ipv6 = |first: u128, second: u32| {
