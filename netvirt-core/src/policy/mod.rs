@@ -5,7 +5,6 @@ mod change;
 mod copies;
 mod entries;
 mod listing;
-mod record;
 mod refusal;
 mod slab;
 mod static_storage;
@@ -18,9 +17,8 @@ pub use change::*;
 pub use copies::{Policies, Prepared};
 pub(crate) use entries::RouteKind;
 pub use entries::{
-    ADDRESSES_PER_HOST, Domain, Host, NeighbourEntry, Path, PortEntry, Route, Subnet,
+    ADDRESSES_PER_HOST, Domain, Host, NeighbourEntry, Path, PortEntry, Record, Route, Subnet,
 };
-pub use record::Record;
 pub use refusal::{Missing, Refusal, Refused, TableName};
 pub use slab::Place;
 pub use static_storage::{Profile256, StaticStorage};

@@ -3,8 +3,7 @@
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute};
-use super::entries::{Domain, Host, NeighbourEntry, Path, PortEntry, Route, Subnet};
-use super::record::Record;
+use super::entries::{Domain, Host, NeighbourEntry, Path, PortEntry, Record, Route, Subnet};
 use super::slab::Place;
 use super::tables::{Policy, PolicyStorage};
 use crate::edit::Template;

@@ -6,8 +6,9 @@ use core::net::IpAddr;
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute, Settings};
-use super::entries::{Domain, Host, NeighbourEntry, Path, PortEntry, Route, Subnet};
-use super::record::{Gateway, Record};
+use super::entries::{
+    Domain, Gateway, Host, NeighbourEntry, Path, PortEntry, Record, Route, Subnet,
+};
 use super::slab::Slab;
 use crate::address::{AddressBits, Family, HostId, PortId, UplinkId, Vsid};
 use crate::edit::Template;
