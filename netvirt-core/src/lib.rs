@@ -11,10 +11,14 @@ extern crate std;
 
 pub mod address;
 pub mod checksum;
+pub mod counters;
+pub mod datapath;
 pub mod edit;
 pub mod offload;
 pub mod policy;
+pub mod proxy;
 pub mod table;
+pub mod trace;
 pub mod wire;
 
 pub use address::{

@@ -1,1 +1,11 @@
 //! The netvirt host switch.
+
+pub mod capture;
+pub mod cpu;
+mod held;
+pub mod hex;
+pub mod memory;
+pub mod policy_file;
+pub mod replay;
+pub mod report;
+pub mod switch;

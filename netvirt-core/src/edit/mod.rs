@@ -4,8 +4,8 @@ mod apply;
 mod template;
 
 pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
+pub(crate) use template::Outer;
 pub use template::Template;
-pub(crate) use template::{Link, Outer};
 
 use crate::address::{AddressBits, Family};
 use crate::checksum::Delta;
@@ -102,6 +102,18 @@ impl Edit<'_> {
             Push::Nothing => 0,
             Push::Ethernet(header) => header.buffer_len(),
             Push::Encapsulation(encapsulation) => encapsulation.template.outer_length() + 8 + 14,
+        }
+    }
+
+    /// The same edit, with the work that is left counted from the start of the edited frame.
+    #[inline(always)]
+    pub(crate) fn with_offload_shifted(self) -> Self {
+        if self.offload == Offload::NONE {
+            return self;
+        }
+        Self {
+            offload: self.offload.shifted(self.pushed() as u16, self.pull),
+            ..self
         }
     }
 

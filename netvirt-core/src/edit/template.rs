@@ -1,6 +1,6 @@
 //! The outer header of a path to another host, written once when policy changes and copied per packet.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{AddressBits, Family, MacAddress, UplinkId, VlanId};
 
@@ -76,6 +76,23 @@ impl Template {
         };
         template.write_ethernet(start, ethertype, outer);
         Some(template)
+    }
+
+    /// The template of an address that cannot be reached. Its destination still says whose frames are believed.
+    pub(crate) fn leading_nowhere(destination: IpAddr) -> Self {
+        let unreachable = Outer {
+            source: match destination {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            },
+            destination,
+            source_mac: MacAddress::ZERO,
+            next_hop_mac: None,
+            vlan: None,
+            uplink: UplinkId(0),
+            mtu: 0,
+        };
+        Self::new(&unreachable).unwrap_or(Self::VACANT)
     }
 
     fn write_ipv4(&mut self, source: [u8; 4], destination: [u8; 4]) {
@@ -232,6 +249,18 @@ impl Template {
                 .map_or_else(AddressBits::default, |octets| {
                     AddressBits::from_ipv4(*octets)
                 })
+        }
+    }
+
+    /// The own provider address that it starts from.
+    pub(crate) fn source(&self) -> AddressBits {
+        let [.., a, b, c, d, _, _, _, _] = self.room;
+        match self.family() {
+            Family::Ipv4 => AddressBits::from_ipv4([a, b, c, d]),
+            Family::Ipv6 => {
+                let source = self.room.get(IPV6_START + 8..).and_then(|rest| rest.first_chunk());
+                source.map_or_else(AddressBits::default, |octets| AddressBits::from_ipv6(*octets))
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! The core of the exact-match tables: two choices of bucket, eight slots a bucket, and a 16-bit tag a slot
 //! in an array of its own, so that a lookup reads two tag lines and, nearly always, one payload.
 
+use core::hint::select_unpredictable;
+
 use managed::ManagedSlice;
 
 use super::cpu::{Cpu, Portable};
@@ -32,15 +34,29 @@ impl TagBucket {
 
 /// The buckets that a table needs to take `records` records of any mix: one [`TagBucket`] and
 /// [`SLOTS_PER_BUCKET`] slots each.
+///
+/// Up to 16 records fit without a spare slot, whatever they are. More get 32 spare slots and at least one for
+/// every eight records: 36 buckets for 256 records, and 74.3 bytes for each of a million records of 64 bytes. A
+/// seed under which so many records crowd too few buckets is rarer than one in 10^9.
 pub const fn buckets_for(records: usize) -> usize {
-    let slots = records.saturating_add(records / 6).saturating_add(8);
-    slots.div_ceil(SLOTS_PER_BUCKET).next_multiple_of(2)
+    if records <= 2 * SLOTS_PER_BUCKET {
+        return records.div_ceil(SLOTS_PER_BUCKET);
+    }
+    let share = records / 8;
+    let spare = if share > 32 { share } else { 32 };
+    records
+        .saturating_add(spare)
+        .div_ceil(SLOTS_PER_BUCKET)
+        .next_multiple_of(2)
 }
 
 /// Where an entry of some hash can be: two buckets, and the tag that it carries there.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
-    buckets: [u32; 2],
+    // Not an array of two: read back as one word it waits for both halves to be stored, which doubles the
+    // time of a lookup in a batch.
+    first: u32,
+    second: u32,
     tag: u16,
 }
 
@@ -48,15 +64,33 @@ pub struct Probe {
 /// present, and none of a key that is absent. Valid until the table changes.
 #[derive(Debug, Clone, Copy)]
 pub struct Candidates {
-    buckets: [u32; 2],
+    first: u32,
+    second: u32,
     mask: u16,
 }
 
+impl Probe {
+    /// What stands in a place for a probe before there is one.
+    pub(crate) const NOWHERE: Self = Self {
+        first: 0,
+        second: 0,
+        tag: VACANT,
+    };
+}
+
 impl Candidates {
+    /// No slot.
+    pub(crate) const NONE: Self = Self {
+        first: 0,
+        second: 0,
+        mask: 0,
+    };
+
     #[inline(always)]
     fn slots(self) -> impl Iterator<Item = u32> {
         let Self {
-            buckets: [first, second],
+            first,
+            second,
             mut mask,
         } = self;
         core::iter::from_fn(move || {
@@ -65,7 +99,10 @@ impl Candidates {
                 return None;
             }
             mask &= mask.wrapping_sub(1);
-            Some(slot_number(if lane < 8 { first } else { second }, lane & 7))
+            Some(slot_number(
+                select_unpredictable(lane < 8, first, second),
+                lane & 7,
+            ))
         })
     }
 }
@@ -118,16 +155,14 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         let tag = hash as u16;
         let tag = if tag == VACANT { 1 } else { tag };
         let first = reduce((hash >> 32) as u32, buckets);
-        Probe {
-            buckets: [first, other_bucket(first, tag, buckets)],
-            tag,
-        }
+        let second = other_bucket(first, tag, buckets);
+        Probe { first, second, tag }
     }
 
     /// Asks for the tags of both buckets.
     #[inline(always)]
     pub fn prefetch_tags<C: Cpu>(&self, probe: &Probe) {
-        for bucket in probe.buckets {
+        for bucket in [probe.first, probe.second] {
             if let Some(tags) = self.tags.get(bucket as usize) {
                 C::prefetch(tags);
             }
@@ -137,14 +172,12 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// Matches the tags of both buckets and asks for the slots that match.
     #[inline(always)]
     pub fn candidates<C: Cpu>(&self, probe: &Probe) -> Candidates {
-        let [first, second] = probe.buckets.map(|bucket| {
-            self.tags
-                .get(bucket as usize)
-                .map_or(0, |tags| u16::from(C::match_tags(&tags.0, probe.tag)))
-        });
+        let Probe { first, second, tag } = *probe;
+        let mask = self.matches::<C>(first, tag) | self.matches::<C>(second, tag) << 8;
         let candidates = Candidates {
-            buckets: probe.buckets,
-            mask: first | second << 8,
+            first,
+            second,
+            mask,
         };
         for slot in candidates.slots() {
             if let Some(value) = self.slots.get(slot as usize) {
@@ -251,23 +284,27 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
 
     /// A vacant slot in the emptier of the two buckets.
     fn vacant_slot(&self, probe: &Probe) -> Option<u32> {
-        let vacant = probe.buckets.map(|bucket| self.vacant_lanes(bucket));
-        let [first, second] = vacant.map(u8::count_ones);
-        let choice = usize::from(second > first);
-        let (bucket, lanes) = probe.buckets.into_iter().zip(vacant).nth(choice)?;
+        let first = self.vacant_lanes(probe.first);
+        let second = self.vacant_lanes(probe.second);
+        let (bucket, lanes) = if second.count_ones() > first.count_ones() {
+            (probe.second, second)
+        } else {
+            (probe.first, first)
+        };
         (lanes != 0).then(|| slot_number(bucket, lanes.trailing_zeros()))
     }
 
-    /// Vacates a slot in one of the two buckets by the shortest chain of moves.
+    /// Frees a slot in one of the two buckets by the shortest chain of moves. What has moved out of the slot
+    /// still stands there too, and is to be overwritten.
     fn make_room(&mut self, probe: &Probe, mut moved: impl FnMut(u32, u32)) -> Option<u32> {
         let (path, mut hole) = self.path_to_hole(probe)?;
         let mut step = *path.last()?;
-        while let Some((parent, from)) = step.parent {
+        while let Some((parent, lane)) = step.parent {
+            step = *path.get(usize::from(parent))?;
+            let from = slot_number(step.bucket, lane.into());
             self.put(hole, self.tag(from)?, *self.slots.get(from as usize)?);
-            *self.tag_mut(from)? = VACANT;
             moved(from, hole);
             hole = from;
-            step = *path.get(usize::from(parent))?;
         }
         Some(hole)
     }
@@ -275,7 +312,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// Searches breadth first for a bucket with a vacant slot, which is that of the last step.
     fn path_to_hole(&self, probe: &Probe) -> Option<(Path, u32)> {
         let mut path = Path::new();
-        for bucket in probe.buckets {
+        for bucket in [probe.first, probe.second] {
             path.push(Step {
                 bucket,
                 parent: None,
@@ -290,7 +327,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
                 if path.iter().any(|step| step.bucket == target) {
                     continue;
                 }
-                let parent = Some((next as u8, slot_number(bucket, lane)));
+                let parent = Some((next as u8, lane));
                 path.push(Step {
                     bucket: target,
                     parent,
@@ -304,6 +341,12 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
             next = next.wrapping_add(1);
         }
         None
+    }
+
+    #[inline(always)]
+    fn matches<C: Cpu>(&self, bucket: u32, tag: u16) -> u16 {
+        let tags = self.tags.get(bucket as usize);
+        tags.map_or(0, |tags| u16::from(C::match_tags(&tags.0, tag)))
     }
 
     #[inline(always)]
@@ -342,8 +385,8 @@ type Path = heapless::Vec<Step, SEARCH_LIMIT>;
 #[derive(Clone, Copy)]
 struct Step {
     bucket: u32,
-    /// The step before, and the slot there whose entry has its other place in this bucket.
-    parent: Option<(u8, u32)>,
+    /// The step before, and the lane there whose entry has its other place in this bucket.
+    parent: Option<(u8, u8)>,
 }
 
 const _: () = assert!(SEARCH_LIMIT <= u8::MAX as usize);
@@ -369,6 +412,86 @@ fn reduce(random: u32, buckets: u32) -> u32 {
 fn other_bucket(bucket: u32, tag: u16, buckets: u32) -> u32 {
     let random = u32::from(tag).wrapping_mul(0x9e37_79b1);
     let sum = reduce(random, buckets) | (!buckets & 1);
-    let around = if sum < bucket { buckets } else { 0 };
+    let around = select_unpredictable(sum < bucket, buckets, 0);
     sum.wrapping_sub(bucket).wrapping_add(around)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+
+    use super::*;
+
+    #[test]
+    fn each_bucket_is_the_other_of_its_other_and_even_tables_always_have_two() {
+        for buckets in [1, 2, 3, 10, 37, 38, 140_626, u32::MAX / 8] {
+            for tag in (1..=u16::MAX).step_by(7) {
+                for bucket in [0, 1, buckets / 2, buckets - 1].map(|bucket| bucket % buckets) {
+                    let other = other_bucket(bucket, tag, buckets);
+                    assert!(other < buckets);
+                    assert_eq!(other_bucket(other, tag, buckets), bucket);
+                    assert!(buckets % 2 == 1 || other != bucket);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_hash_without_tag_bits_is_found_like_any_other() {
+        let mut tags = [TagBucket::EMPTY; 2];
+        let mut slots = [0u32; 16];
+        let mut table = Cuckoo::new(
+            ManagedSlice::Borrowed(&mut tags),
+            ManagedSlice::Borrowed(&mut slots),
+        );
+        assert_eq!(
+            table.find(0, |_| true),
+            None,
+            "vacant slots are no candidates"
+        );
+        let slot = table.insert_new(0, 7, |_, _| {}).unwrap();
+        assert_eq!(table.find(0, |&value| value == 7), Some(slot));
+    }
+
+    #[test]
+    fn only_buckets_that_both_storages_provide_are_used() {
+        for (tag_buckets, slots) in [(3, 16), (2, 31), (2, 16), (2, 23), (2, 7), (0, 8)] {
+            let usable = (slots / 8).min(tag_buckets);
+            let mut tags = vec![TagBucket::EMPTY; tag_buckets];
+            let mut slots = vec![0u64; slots];
+            let mut table = Cuckoo::new(
+                ManagedSlice::Borrowed(&mut tags),
+                ManagedSlice::Borrowed(&mut slots),
+            );
+            assert_eq!(table.capacity(), usable * 8);
+            let hashes = (0..1000u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let accepted = hashes.filter(|&hash| table.insert_new(hash, hash, |_, _| {}).is_ok());
+            assert_eq!(
+                accepted.count(),
+                usable * 8,
+                "two buckets or one can be filled entirely"
+            );
+            assert_eq!(
+                table.insert_new(5, 5, |_, _| panic!("nothing may move")),
+                Err(Full)
+            );
+        }
+    }
+
+    #[test]
+    fn a_copy_needs_the_same_capacity() {
+        let (mut tags, mut slots) = ([TagBucket::EMPTY; 2], [0u32; 16]);
+        let (mut more_tags, mut more_slots) = ([TagBucket::EMPTY; 4], [0u32; 32]);
+        let mut table = Cuckoo::new(
+            ManagedSlice::Borrowed(&mut tags),
+            ManagedSlice::Borrowed(&mut slots),
+        );
+        let mut larger = Cuckoo::new(
+            ManagedSlice::Borrowed(&mut more_tags),
+            ManagedSlice::Borrowed(&mut more_slots),
+        );
+        table.insert_new(1, 1, |_, _| {}).unwrap();
+        assert_eq!(larger.copy_from(&table), Err(UnequalCapacity));
+        assert!(larger.is_empty());
+    }
 }

@@ -87,7 +87,9 @@ impl Interval for Ipv6Interval {
 
     #[inline(always)]
     fn starts_by(&self, address: AddressBits) -> bool {
-        self.start.to_u128() <= address.to_u128()
+        // In words, not as one u128: the search then takes less than half the time.
+        let AddressBits { high, low } = self.start;
+        (high < address.high) | ((high == address.high) & (low <= address.low))
     }
 
     #[inline(always)]
@@ -178,7 +180,7 @@ impl<'s, I: Interval> IntervalPool<'s, I> {
     /// to the end of the pool and moves no other, so `runs` is not asked.
     ///
     /// # Errors
-    /// [`Full`] if the intervals do not fit; nothing has changed then.
+    /// [`Full`] if the intervals do not fit, or if `run` is none of this pool; nothing has changed then.
     pub fn rebuild<'r>(
         &mut self,
         run: Run,
@@ -548,5 +550,22 @@ mod tests {
         assert_eq!((runs[0], pool.used()), (Run::EMPTY, 2));
         assert_eq!(find(&pool, runs[1], "10.0.0.1"), Some(1));
         assert_eq!(find(&pool, runs[0], "10.0.0.1"), None);
+    }
+
+    #[test]
+    fn the_runs_of_a_pool_are_valid_in_its_copy() {
+        let (mut storage, mut copied) = ([Ipv4Interval::EMPTY; 4], [Ipv4Interval::EMPTY; 4]);
+        let mut larger = [Ipv4Interval::EMPTY; 5];
+        let mut pool = Ipv4Pool::new(ManagedSlice::Borrowed(&mut storage));
+        let mut copy = Ipv4Pool::new(ManagedSlice::Borrowed(&mut copied));
+        let mut unequal = Ipv4Pool::new(ManagedSlice::Borrowed(&mut larger));
+        let one = prefixes(&[("10.0.0.0/8", 1)]);
+        let run = pool
+            .rebuild(Run::EMPTY, one.into_iter(), [].iter_mut())
+            .unwrap();
+        assert_eq!(copy.copy_from(&pool), Ok(()));
+        assert_eq!((copy.used(), find(&copy, run, "10.0.0.1")), (2, Some(1)));
+        assert_eq!(unequal.copy_from(&pool), Err(UnequalCapacity));
+        assert_eq!((unequal.used(), find(&unequal, run, "10.0.0.1")), (0, None));
     }
 }

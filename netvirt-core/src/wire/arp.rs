@@ -45,20 +45,20 @@ impl ArpMessage {
     #[inline]
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut rest = payload;
-        let kind: [u8; 6] = take(&mut rest)?;
+        let kind: &[u8; 6] = take(&mut rest)?;
         let operation = take(&mut rest)?;
         let message = Self {
-            operation: match u16::from_be_bytes(operation) {
+            operation: match u16::from_be_bytes(*operation) {
                 1 => ArpOperation::Request,
                 2 => ArpOperation::Reply,
                 _ => return Err(Malformed::Value),
             },
-            sender_mac: MacAddress(take(&mut rest)?),
-            sender_ip: Ipv4Addr::from(take::<4>(&mut rest)?),
-            target_mac: MacAddress(take(&mut rest)?),
-            target_ip: Ipv4Addr::from(take::<4>(&mut rest)?),
+            sender_mac: MacAddress(*take(&mut rest)?),
+            sender_ip: Ipv4Addr::from(*take::<4>(&mut rest)?),
+            target_mac: MacAddress(*take(&mut rest)?),
+            target_ip: Ipv4Addr::from(*take::<4>(&mut rest)?),
         };
-        match kind == ETHERNET_AND_IPV4 {
+        match *kind == ETHERNET_AND_IPV4 {
             true => Ok(message),
             false => Err(Malformed::Value),
         }

@@ -173,6 +173,27 @@ impl fmt::Debug for Notes {
 }
 
 impl Facts {
+    /// What stands in a place for facts before a frame was read.
+    pub(crate) const NOTHING: Self = Self {
+        destination: MacAddress::ZERO,
+        source: MacAddress::ZERO,
+        tag: Tag::None,
+        ethertype: 0,
+        network: Network::Other,
+        network_offset: 0,
+        transport_offset: 0,
+        end: 0,
+        protocol: 0,
+        hop_limit: 0,
+        traffic_class: 0,
+        dont_fragment: false,
+        fragment: Fragment::Whole,
+        source_address: AddressBits { high: 0, low: 0 },
+        destination_address: AddressBits { high: 0, low: 0 },
+        ports: 0,
+        notes: Notes::EMPTY,
+    };
+
     /// The bytes of `window` behind the IP header and before the end of the packet: all of the transport
     /// header and payload that the window holds. Empty if this is not IP.
     #[inline]

@@ -88,7 +88,7 @@ impl GreHeader {
 #[inline]
 pub fn read_gre(window: &[u8], offset: usize) -> Result<GreHeader, GreError> {
     let mut rest = window.get(offset..).ok_or(GreError::Truncated)?;
-    let [flags_0, flags_1, protocol_0, protocol_1] = take_word(&mut rest)?;
+    let &[flags_0, flags_1, protocol_0, protocol_1] = take_word(&mut rest)?;
     let flags = u16::from_be_bytes([flags_0, flags_1]);
     check_flags(flags)?;
     let mut optional = |present: u16| match flags & present {
@@ -101,15 +101,15 @@ pub fn read_gre(window: &[u8], offset: usize) -> Result<GreHeader, GreError> {
     Ok(GreHeader {
         flags,
         protocol: u16::from_be_bytes([protocol_0, protocol_1]),
-        checksum: checksum.map(|[high, low, _, _]| u16::from_be_bytes([high, low])),
-        key: key.map(u32::from_be_bytes),
-        sequence: sequence.map(u32::from_be_bytes),
+        checksum: checksum.map(|&[high, low, _, _]| u16::from_be_bytes([high, low])),
+        key: key.map(|key| u32::from_be_bytes(*key)),
+        sequence: sequence.map(|sequence| u32::from_be_bytes(*sequence)),
         payload_offset: offset.saturating_add(header_len(flags)),
     })
 }
 
 #[inline(always)]
-fn take_word(rest: &mut &[u8]) -> Result<[u8; 4], GreError> {
+fn take_word<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8; 4], GreError> {
     super::take(rest).map_err(|_| GreError::Truncated)
 }
 

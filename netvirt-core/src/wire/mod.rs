@@ -74,6 +74,10 @@ pub mod protocol {
     pub const ICMPV6: u8 = 58;
     /// IPv6 destination options (RFC 8200 §4.6).
     pub const DESTINATION_OPTIONS: u8 = 60;
+    /// OSPF (RFC 2328, RFC 5340).
+    pub const OSPF: u8 = 89;
+    /// PIM (RFC 7761).
+    pub const PIM: u8 = 103;
     /// SCTP (RFC 9260).
     pub const SCTP: u8 = 132;
     /// UDP-Lite (RFC 3828).
@@ -116,12 +120,13 @@ impl fmt::Display for Malformed {
 
 impl core::error::Error for Malformed {}
 
-/// Takes the next `N` bytes from the front of `rest`.
+/// Takes the next `N` bytes from the front of `rest`. By reference: arrays that travel through a `Result` by
+/// value are loaded byte by byte.
 #[inline(always)]
-fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], Malformed> {
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Result<&'a [u8; N], Malformed> {
     let (taken, behind) = rest.split_first_chunk().ok_or(Malformed::Truncated)?;
     *rest = behind;
-    Ok(*taken)
+    Ok(taken)
 }
 
 /// Writes `bytes` to the front of `rest`; `None` if they do not fit.

@@ -110,8 +110,8 @@ pub fn read_neighbor_message(window: &[u8], facts: &Facts) -> Result<NeighborMes
     }
 
     let mut rest = message;
-    let _: [u8; IcmpHeader::LEN] = take(&mut rest)?;
-    let target = Ipv6Addr::from(take::<16>(&mut rest)?);
+    let _: &[u8; IcmpHeader::LEN] = take(&mut rest)?;
+    let target = Ipv6Addr::from(*take::<16>(&mut rest)?);
     if target.is_multicast() {
         return Err(Malformed::Value);
     }

@@ -9,7 +9,7 @@ use crate::checksum;
 const LONGEST_WINDOW: usize = u16::MAX as usize;
 /// IPv6 extension headers beyond these limits are not walked.
 const MOST_EXTENSION_HEADERS: usize = 8;
-const MOST_EXTENSION_BYTES: usize = 256;
+const MOST_EXTENSION_BYTES: u16 = 256;
 
 /// Reads the Ethernet frame that starts `offset` bytes into `window`, the contiguous first bytes of a buffer
 /// of `total_length` bytes.
@@ -17,18 +17,56 @@ const MOST_EXTENSION_BYTES: usize = 256;
 /// # Errors
 /// [`Malformed`] if a header does not fit or contradicts itself. A transport header that does not fit is a
 /// note, not an error: policy may still have to answer such a packet.
-#[inline]
+// Out of line, the facts would be copied right after they were written field by field, which stalls the load.
+#[inline(always)]
 pub fn parse(window: &[u8], total_length: usize, offset: usize) -> Result<Facts, Malformed> {
     let window = window
         .get(..total_length.min(LONGEST_WINDOW))
         .unwrap_or(window);
-    let mut facts = Facts::of_ethernet(window, total_length, offset)?;
-    match facts.network {
-        Network::Ipv4 => facts.read_ipv4(window)?,
-        Network::Ipv6 => facts.read_ipv6(window)?,
-        Network::Arp | Network::Other => {}
+    let mut rest = window.get(offset..).ok_or(Malformed::Truncated)?;
+    let mut header: &[u8] = take::<14>(&mut rest)?;
+    let destination = MacAddress(*take(&mut header)?);
+    let source = MacAddress(*take(&mut header)?);
+    let mut ethertype = u16::from_be_bytes(*take(&mut header)?);
+    let mut tag = Tag::None;
+    if is_tag(ethertype) {
+        let tci = u16::from_be_bytes(*take(&mut rest)?);
+        ethertype = u16::from_be_bytes(*take(&mut rest)?);
+        tag = match tci & 0xfff {
+            _ if is_tag(ethertype) => Tag::Stacked,
+            0 => Tag::Priority { tci },
+            _ => Tag::Vlan { tci },
+        };
     }
-    Ok(facts)
+    let network_offset = window.len().saturating_sub(rest.len()) as u16;
+    let link = Facts {
+        destination,
+        source,
+        tag,
+        ethertype,
+        network: Network::Other,
+        network_offset,
+        transport_offset: network_offset,
+        end: u32::try_from(total_length).unwrap_or(u32::MAX),
+        protocol: 0,
+        hop_limit: 0,
+        traffic_class: 0,
+        dont_fragment: false,
+        fragment: Fragment::Whole,
+        source_address: AddressBits::default(),
+        destination_address: AddressBits::default(),
+        ports: 0,
+        notes: Notes::EMPTY,
+    };
+    match ethertype {
+        ethertype::IPV4 => parse_ipv4(link, rest),
+        ethertype::IPV6 => parse_ipv6(link, rest),
+        ethertype::ARP => Ok(Facts {
+            network: Network::Arp,
+            ..link
+        }),
+        _ => Ok(link),
+    }
 }
 
 /// Whether the checksum of the IPv4 header, options included, is right. `window` is what `facts` were read
@@ -45,185 +83,205 @@ pub fn ipv4_header_is_valid(window: &[u8], facts: &Facts) -> bool {
     facts.network == Network::Ipv4 && sum == 0xffff
 }
 
+/// RFC 791 §3.1. `packet` is the window behind the Ethernet header.
+#[inline(always)]
+fn parse_ipv4(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
+    let mut rest = packet;
+    let mut header: &[u8] = take::<20>(&mut rest)?;
+    let &[version_and_length, traffic_class] = take(&mut header)?;
+    let total_length = u16::from_be_bytes(*take(&mut header)?);
+    let _identification: &[u8; 2] = take(&mut header)?;
+    let flags_and_offset = u16::from_be_bytes(*take(&mut header)?);
+    let &[hop_limit, protocol] = take(&mut header)?;
+    let _checksum: &[u8; 2] = take(&mut header)?;
+    let source_address = AddressBits::from_ipv4(*take(&mut header)?);
+    let destination_address = AddressBits::from_ipv4(*take(&mut header)?);
+    if version_and_length >> 4 != 4 {
+        return Err(Malformed::Version);
+    }
+    let header_length = u16::from(version_and_length & 0xf) * 4;
+    let Some(options_length) = header_length.checked_sub(20) else {
+        return Err(Malformed::HeaderLength);
+    };
+    if total_length < header_length {
+        return Err(Malformed::TotalLength);
+    }
+    let end = packet_end(&link, u32::from(total_length))?;
+    let mut notes = Notes::EMPTY;
+    if options_length > 0 {
+        let (options, behind) = rest
+            .split_at_checked(usize::from(options_length))
+            .ok_or(Malformed::Truncated)?;
+        notes = read_ipv4_options(options)?;
+        rest = behind;
+    }
+
+    let fragment_offset = flags_and_offset & 0x1fff;
+    if fragment_offset == 1 {
+        notes.insert(Notes::FRAGMENT_AT_8);
+    }
+    Ok(Facts {
+        network: Network::Ipv4,
+        transport_offset: link.network_offset.saturating_add(header_length),
+        end,
+        protocol,
+        hop_limit,
+        traffic_class,
+        dont_fragment: flags_and_offset & 0x4000 != 0,
+        fragment: fragment(fragment_offset, flags_and_offset & 0x2000 != 0),
+        source_address,
+        destination_address,
+        notes,
+        ..link
+    }
+    .with_ports(rest))
+}
+
+/// RFC 8200 §3. `packet` is the window behind the Ethernet header.
+#[inline(always)]
+fn parse_ipv6(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
+    let mut rest = packet;
+    let mut header: &[u8] = take::<40>(&mut rest)?;
+    let &[version_and_class, class_and_label] = take(&mut header)?;
+    let _flow_label: &[u8; 2] = take(&mut header)?;
+    let payload_length = u16::from_be_bytes(*take(&mut header)?);
+    let &[next_header, hop_limit] = take(&mut header)?;
+    let source_address = AddressBits::from_ipv6(*take(&mut header)?);
+    let destination_address = AddressBits::from_ipv6(*take(&mut header)?);
+    if version_and_class >> 4 != 6 {
+        return Err(Malformed::Version);
+    }
+    let end = packet_end(&link, 40 + u32::from(payload_length))?;
+    let mut chain = Chain {
+        protocol: next_header,
+        length: 0,
+        fragment: Fragment::Whole,
+        notes: Notes::EMPTY,
+    };
+    if is_extension_header(next_header) {
+        let payload = rest.get(..usize::from(payload_length)).unwrap_or(rest);
+        chain = read_extension_headers(next_header, payload)?;
+        rest = rest.get(usize::from(chain.length)..).unwrap_or_default();
+    }
+    Ok(Facts {
+        network: Network::Ipv6,
+        transport_offset: link
+            .network_offset
+            .saturating_add(40)
+            .saturating_add(chain.length),
+        end,
+        protocol: chain.protocol,
+        hop_limit,
+        traffic_class: version_and_class << 4 | class_and_label >> 4,
+        dont_fragment: true,
+        fragment: chain.fragment,
+        source_address,
+        destination_address,
+        notes: chain.notes,
+        ..link
+    }
+    .with_ports(rest))
+}
+
+/// The end of a packet of `length` bytes: what follows in the frame is padding.
+#[inline(always)]
+fn packet_end(link: &Facts, length: u32) -> Result<u32, Malformed> {
+    let end = u32::from(link.network_offset) + length;
+    match end > link.end {
+        true => Err(Malformed::TotalLength),
+        false => Ok(end),
+    }
+}
+
 impl Facts {
+    /// Fills in the ports from `rest`, the window behind the IP header.
     #[inline(always)]
-    fn of_ethernet(window: &[u8], total_length: usize, offset: usize) -> Result<Self, Malformed> {
-        let mut rest = window.get(offset..).ok_or(Malformed::Truncated)?;
-        let destination = MacAddress(take(&mut rest)?);
-        let source = MacAddress(take(&mut rest)?);
-        let mut ethertype = u16::from_be_bytes(take(&mut rest)?);
-        let mut tag = Tag::None;
-        if is_tag(ethertype) {
-            let tci = u16::from_be_bytes(take(&mut rest)?);
-            ethertype = u16::from_be_bytes(take(&mut rest)?);
-            tag = match tci & 0xfff {
-                _ if is_tag(ethertype) => Tag::Stacked,
-                0 => Tag::Priority { tci },
-                _ => Tag::Vlan { tci },
-            };
+    fn with_ports(mut self, rest: &[u8]) -> Self {
+        if self.fragment == Fragment::Whole && !self.notes.contains(Notes::CHAIN_TOO_LONG) {
+            let transport = rest.get(..self.transport_length() as usize).unwrap_or(rest);
+            match ports(self.protocol, transport) {
+                Some(ports) => self.ports = ports,
+                None => self.notes.insert(Notes::TRANSPORT_TRUNCATED),
+            }
         }
-        let network = match ethertype {
-            ethertype::IPV4 => Network::Ipv4,
-            ethertype::IPV6 => Network::Ipv6,
-            ethertype::ARP => Network::Arp,
-            _ => Network::Other,
-        };
-        let network_offset = window.len().saturating_sub(rest.len()) as u16;
-        Ok(Self {
-            destination,
-            source,
-            tag,
-            ethertype,
-            network,
-            network_offset,
-            transport_offset: network_offset,
-            end: u32::try_from(total_length).unwrap_or(u32::MAX),
-            protocol: 0,
-            hop_limit: 0,
-            traffic_class: 0,
-            dont_fragment: false,
-            fragment: Fragment::Whole,
-            source_address: AddressBits::default(),
-            destination_address: AddressBits::default(),
-            ports: 0,
-            notes: Notes::EMPTY,
-        })
+        self
     }
+}
 
-    /// RFC 791 §3.1.
-    #[inline(always)]
-    fn read_ipv4(&mut self, window: &[u8]) -> Result<(), Malformed> {
-        let mut rest = window
-            .get(usize::from(self.network_offset)..)
-            .ok_or(Malformed::Truncated)?;
-        let [version_and_length, traffic_class, length_0, length_1] = take(&mut rest)?;
-        let [_, _, fragment_0, fragment_1] = take(&mut rest)?;
-        let [hop_limit, protocol, _, _] = take(&mut rest)?;
-        self.source_address = AddressBits::from_ipv4(take(&mut rest)?);
-        self.destination_address = AddressBits::from_ipv4(take(&mut rest)?);
-        self.traffic_class = traffic_class;
-        self.hop_limit = hop_limit;
-        self.protocol = protocol;
-
-        if version_and_length >> 4 != 4 {
-            return Err(Malformed::Version);
-        }
-        let header_length = u16::from(version_and_length & 0xf) * 4;
-        let Some(options_length) = header_length.checked_sub(20) else {
-            return Err(Malformed::HeaderLength);
-        };
-        let total_length = u16::from_be_bytes([length_0, length_1]);
-        if total_length < header_length {
-            return Err(Malformed::TotalLength);
-        }
-        self.end_after(u32::from(total_length))?;
-        if options_length > 0 {
-            let options = rest
-                .get(..usize::from(options_length))
-                .ok_or(Malformed::Truncated)?;
-            self.read_ipv4_options(options)?;
-        }
-        self.transport_offset = self.network_offset.saturating_add(header_length);
-
-        let flags_and_offset = u16::from_be_bytes([fragment_0, fragment_1]);
-        self.dont_fragment = flags_and_offset & 0x4000 != 0;
-        self.note_fragment(flags_and_offset & 0x1fff, flags_and_offset & 0x2000 != 0);
-        self.read_ports(window);
-        Ok(())
-    }
-
-    #[cold]
-    fn read_ipv4_options(&mut self, mut options: &[u8]) -> Result<(), Malformed> {
-        self.notes.insert(Notes::IPV4_OPTIONS);
-        while let Some((&kind, behind)) = options.split_first() {
-            match kind {
-                0 => break,
-                1 => options = behind,
-                _ => {
-                    match kind {
-                        131 | 137 => self.notes.insert(Notes::SOURCE_ROUTE),
-                        7 => self.notes.insert(Notes::RECORD_ROUTE),
-                        _ => {}
-                    }
-                    options = behind_option(options, 0)?;
+#[cold]
+fn read_ipv4_options(mut options: &[u8]) -> Result<Notes, Malformed> {
+    let mut notes = Notes::IPV4_OPTIONS;
+    while let Some((&kind, behind)) = options.split_first() {
+        match kind {
+            0 => break,
+            1 => options = behind,
+            _ => {
+                match kind {
+                    131 | 137 => notes.insert(Notes::SOURCE_ROUTE),
+                    7 => notes.insert(Notes::RECORD_ROUTE),
+                    _ => {}
                 }
+                options = behind_option(options, 0)?;
             }
         }
-        Ok(())
     }
+    Ok(notes)
+}
 
-    /// RFC 8200 §3.
-    #[inline(always)]
-    fn read_ipv6(&mut self, window: &[u8]) -> Result<(), Malformed> {
-        let mut rest = window
-            .get(usize::from(self.network_offset)..)
+/// What the extension headers of an IPv6 packet say.
+struct Chain {
+    /// The next header of the last one.
+    protocol: u8,
+    /// Their length, in bytes.
+    length: u16,
+    fragment: Fragment,
+    notes: Notes,
+}
+
+/// RFC 8200 §4. AH and ESP end the walk: as in IPv4 they count as what the packet carries.
+#[cold]
+fn read_extension_headers(first: u8, mut rest: &[u8]) -> Result<Chain, Malformed> {
+    let mut chain = Chain {
+        protocol: first,
+        length: 0,
+        fragment: Fragment::Whole,
+        notes: Notes::EXTENSION_HEADERS,
+    };
+    for position in 1..=MOST_EXTENSION_HEADERS {
+        let &[next_header, length, third, fourth, ..] =
+            rest.first_chunk::<8>().ok_or(Malformed::Truncated)?;
+        let header_length = match chain.protocol {
+            protocol::FRAGMENT => 8,
+            _ => 8 + u16::from(length) * 8,
+        };
+        if chain.length + header_length > MOST_EXTENSION_BYTES {
+            break;
+        }
+        let (header, behind) = rest
+            .split_at_checked(usize::from(header_length))
             .ok_or(Malformed::Truncated)?;
-        let [version_and_class, class_and_label, _, _] = take(&mut rest)?;
-        let [length_0, length_1, next_header, hop_limit] = take(&mut rest)?;
-        self.source_address = AddressBits::from_ipv6(take(&mut rest)?);
-        self.destination_address = AddressBits::from_ipv6(take(&mut rest)?);
-        self.traffic_class = version_and_class << 4 | class_and_label >> 4;
-        self.hop_limit = hop_limit;
-        self.protocol = next_header;
-        self.dont_fragment = true;
-
-        if version_and_class >> 4 != 6 {
-            return Err(Malformed::Version);
+        match chain.protocol {
+            protocol::ROUTING => chain.note_routing_header(third, fourth),
+            protocol::DESTINATION_OPTIONS => chain.note_destination_options(header)?,
+            protocol::FRAGMENT => chain.note_fragment(u16::from_be_bytes([third, fourth])),
+            _ => {}
         }
-        self.end_after(40 + u32::from(u16::from_be_bytes([length_0, length_1])))?;
-        self.transport_offset = self.network_offset.saturating_add(40);
-        if is_extension_header(next_header) {
-            self.read_extension_headers(window)?;
+        chain.protocol = next_header;
+        chain.length += header_length;
+        rest = behind;
+        if position > 4 || chain.length > 64 {
+            chain.notes.insert(Notes::LONG_CHAIN);
         }
-        self.read_ports(window);
-        Ok(())
+        if !is_extension_header(next_header) || chain.fragment == Fragment::Later {
+            return Ok(chain);
+        }
     }
+    chain.notes.insert(Notes::LONG_CHAIN);
+    chain.notes.insert(Notes::CHAIN_TOO_LONG);
+    Ok(chain)
+}
 
-    /// RFC 8200 §4. AH and ESP end the walk: as in IPv4 they count as what the packet carries.
-    #[cold]
-    fn read_extension_headers(&mut self, window: &[u8]) -> Result<(), Malformed> {
-        self.notes.insert(Notes::EXTENSION_HEADERS);
-        let mut rest = self.transport(window);
-        let mut walked = 0;
-        for position in 1..=MOST_EXTENSION_HEADERS {
-            let &[next_header, length, third, fourth, ..] =
-                rest.first_chunk::<8>().ok_or(Malformed::Truncated)?;
-            let header_length = match self.protocol {
-                protocol::FRAGMENT => 8,
-                _ => 8 + usize::from(length) * 8,
-            };
-            walked += header_length;
-            if walked > MOST_EXTENSION_BYTES {
-                break;
-            }
-            let (header, behind) = rest
-                .split_at_checked(header_length)
-                .ok_or(Malformed::Truncated)?;
-            match self.protocol {
-                protocol::ROUTING => self.note_routing_header(third, fourth),
-                protocol::DESTINATION_OPTIONS => self.note_destination_options(header)?,
-                protocol::FRAGMENT => {
-                    let offset_and_more = u16::from_be_bytes([third, fourth]);
-                    self.notes.insert(Notes::FRAGMENT_HEADER);
-                    self.note_fragment(offset_and_more >> 3, offset_and_more & 1 != 0);
-                }
-                _ => {}
-            }
-            if position > 4 || walked > 64 {
-                self.notes.insert(Notes::LONG_CHAIN);
-            }
-            self.protocol = next_header;
-            self.transport_offset = self.transport_offset.saturating_add(header_length as u16);
-            rest = behind;
-            if !is_extension_header(next_header) || self.fragment == Fragment::Later {
-                return Ok(());
-            }
-        }
-        self.notes
-            .insert(Notes::LONG_CHAIN.union(Notes::CHAIN_TOO_LONG));
-        Ok(())
-    }
-
+impl Chain {
     fn note_routing_header(&mut self, kind: u8, segments_left: u8) {
         self.notes.insert(Notes::ROUTING_HEADER);
         if kind == 0 {
@@ -250,39 +308,23 @@ impl Facts {
         Ok(())
     }
 
-    /// `offset` counts units of 8 bytes.
-    #[inline(always)]
-    fn note_fragment(&mut self, offset: u16, more: bool) {
-        self.fragment = match (offset, more) {
-            (0, false) => Fragment::Whole,
-            (0, true) => Fragment::First,
-            _ => Fragment::Later,
-        };
+    fn note_fragment(&mut self, offset_and_more: u16) {
+        let offset = offset_and_more >> 3;
+        self.notes.insert(Notes::FRAGMENT_HEADER);
         if offset == 1 {
             self.notes.insert(Notes::FRAGMENT_AT_8);
         }
+        self.fragment = fragment(offset, offset_and_more & 1 != 0);
     }
+}
 
-    /// Ends the packet `length` bytes behind the Ethernet header: what follows in the frame is padding.
-    #[inline(always)]
-    fn end_after(&mut self, length: u32) -> Result<(), Malformed> {
-        let end = u32::from(self.network_offset) + length;
-        if end > self.end {
-            return Err(Malformed::TotalLength);
-        }
-        self.end = end;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn read_ports(&mut self, window: &[u8]) {
-        if self.fragment != Fragment::Whole || self.notes.contains(Notes::CHAIN_TOO_LONG) {
-            return;
-        }
-        match ports(self.protocol, self.transport(window)) {
-            Some(ports) => self.ports = ports,
-            None => self.notes.insert(Notes::TRANSPORT_TRUNCATED),
-        }
+/// `offset` counts units of 8 bytes.
+#[inline(always)]
+const fn fragment(offset: u16, more: bool) -> Fragment {
+    match (offset, more) {
+        (0, false) => Fragment::Whole,
+        (0, true) => Fragment::First,
+        _ => Fragment::Later,
     }
 }
 

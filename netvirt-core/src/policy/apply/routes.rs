@@ -297,11 +297,7 @@ impl Policy<'_> {
     }
 
     /// The on-link prefix of a subnet in which a customer address lies.
-    pub(in super::super) fn prefix_of(
-        &self,
-        subnet: u32,
-        address: CustomerAddress,
-    ) -> Option<Prefix> {
+    pub(crate) fn prefix_of(&self, subnet: u32, address: CustomerAddress) -> Option<Prefix> {
         let bits = AddressBits::from_ip(address.get());
         let family = Family::of(address.get());
         let entry = self.subnet(subnet)?;

@@ -1,0 +1,118 @@
+//! A frame from the provider network: ours or not, tunnel or rewritten, question or answer.
+
+use super::frame::Frame;
+use super::job::{Job, Outer};
+use super::reason::DropReason;
+use super::rewrite::check_link;
+use super::tunnel;
+use super::verdict::{Outcome, Punt, Verdict};
+use crate::address::{AddressBits, Family, UplinkId};
+use crate::policy::{HostAddress, Policy, Reception};
+use crate::proxy;
+use crate::trace::{Observer, Step};
+use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, protocol};
+
+/// Reads the outer headers, checks them, and asks for the records of source and destination.
+#[inline(always)]
+pub(super) fn begin(
+    job: &mut Job,
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    uplink: UplinkId,
+    observer: &mut impl Observer,
+) -> Result<(), Verdict<'static>> {
+    (job.vsid, job.subnet) = (None, None);
+    let refused = |reason| Verdict::refused(reason, None);
+    let passed = |outcome| Verdict::passed(outcome, None);
+    job.facts = wire::parse(frame.window, frame.length, 0)
+        .map_err(|malformed| refused(reason_of(malformed)))?;
+    let facts = &job.facts;
+    observer.note(|| Step::Parsed(*facts));
+    let Some(family) = facts.family() else {
+        return Err(match facts.network {
+            Network::Arp => {
+                proxy::arp::from_uplink(policy, frame, facts, uplink).map_or_else(refused, passed)
+            }
+            _ => passed(Outcome::Punt(Punt::NotOurs)),
+        });
+    };
+    let Some(own) = policy
+        .own_address(family, facts.destination_address)
+        .filter(|own| own.state.receives())
+    else {
+        if let Some(answer) = proxy::ndp::from_uplink(policy, frame, facts, uplink) {
+            return Err(answer.map_or_else(refused, passed));
+        }
+        job.look_up_rewritten(policy, family);
+        return Ok(());
+    };
+    check_link(facts, own, uplink).map_err(refused)?;
+    if let Some(answer) = proxy::ndp::from_uplink(policy, frame, facts, uplink) {
+        return Err(answer.map_or_else(refused, passed));
+    }
+    check_header(policy, frame, facts, own, family).map_err(refused)?;
+    if facts.protocol != protocol::GRE {
+        return Err(passed(Outcome::Punt(Punt::HostStack)));
+    }
+    job.outer = Outer {
+        family,
+        source: facts.source_address,
+        hop_limit: facts.hop_limit,
+        traffic_class: facts.traffic_class,
+        key: 0,
+    };
+    tunnel::begin(job, policy, frame, observer)
+}
+
+fn reason_of(malformed: Malformed) -> DropReason {
+    match malformed {
+        Malformed::Truncated => DropReason::Truncated,
+        _ => DropReason::OuterMalformed,
+    }
+}
+
+/// The outer IP header of a packet for one of our provider addresses.
+#[inline(always)]
+fn check_header(
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    facts: &Facts,
+    own: &HostAddress,
+    family: Family,
+) -> Result<(), DropReason> {
+    let is_strict = policy
+        .settings()
+        .is_none_or(|settings| settings.reception == Reception::Strict);
+    if !frame.has_intact_header(facts)
+        || facts.notes.intersects(
+            Notes::SOURCE_ROUTE
+                .union(Notes::LONG_CHAIN)
+                .union(Notes::CHAIN_TOO_LONG),
+        )
+        || is_strict && facts.notes.contains(Notes::IPV4_OPTIONS)
+    {
+        return Err(DropReason::OuterMalformed);
+    }
+    if facts.fragment != Fragment::Whole || facts.notes.contains(Notes::FRAGMENT_HEADER) {
+        return Err(DropReason::OuterFragment);
+    }
+    let source = facts.source_address;
+    if !is_unicast(family, source)
+        || source == AddressBits::from_ip(own.address.get())
+        || policy.own_address(family, source).is_some()
+    {
+        return Err(DropReason::OuterSrcBad);
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn is_unicast(family: Family, address: AddressBits) -> bool {
+    match family {
+        Family::Ipv4 => {
+            let first = address.low >> 24;
+            address.low != 0 && first != 127 && first < 224
+        }
+        Family::Ipv6 => address.high >> 56 != 0xff && (address.high != 0 || address.low > 1),
+    }
+}

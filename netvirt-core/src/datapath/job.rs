@@ -1,0 +1,207 @@
+//! One frame on its way through the passes.
+
+use crate::address::{AddressBits, Family, MacAddress, Vsid};
+use crate::policy::{Location, Policy, Record, provider_key};
+use crate::table::{Candidates, Cpu, Key, Probe};
+use crate::wire::Facts;
+
+/// What is to be done when the lookups are through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing: the verdict stands.
+    Decided,
+    /// A frame of a virtual machine.
+    Outbound,
+    /// A frame out of an NVGRE tunnel.
+    Tunnel,
+    /// A packet from the uplink that may have been rewritten.
+    Rewrite,
+}
+
+/// What the tunnel said about the frame inside.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outer {
+    pub family: Family,
+    pub source: AddressBits,
+    pub hop_limit: u8,
+    pub traffic_class: u8,
+    /// VSID << 8 | FlowID.
+    pub key: u32,
+}
+
+/// Where a packet of a virtual machine is going.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Heading {
+    /// The subnet it travels in from here.
+    pub vsid: Vsid,
+    /// The record of this address is wanted: the destination's or the gateway's on the way there.
+    pub address: AddressBits,
+    /// The distributed router takes it from one subnet to another, or to a gateway.
+    pub is_routed: bool,
+    /// It goes to a gateway.
+    pub is_via: bool,
+}
+
+/// One frame on its way: what was read, and what is being looked up for it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    pub stage: Stage,
+    /// What was read of the packet that is to be delivered: the inner one if there is a tunnel.
+    pub facts: Facts,
+    /// The subnet in which the frame is decided.
+    pub vsid: Option<Vsid>,
+    /// Its number.
+    pub subnet: Option<u32>,
+    pub outer: Outer,
+    pub heading: Heading,
+    keys: [Key; 2],
+    probes: [Probe; 2],
+    candidates: [Candidates; 2],
+    slots: [Option<u32>; 2],
+}
+
+impl Job {
+    pub const IDLE: Self = Self {
+        stage: Stage::Decided,
+        facts: Facts::NOTHING,
+        vsid: None,
+        subnet: None,
+        outer: Outer {
+            family: Family::Ipv4,
+            source: AddressBits { high: 0, low: 0 },
+            hop_limit: 0,
+            traffic_class: 0,
+            key: 0,
+        },
+        heading: Heading {
+            vsid: Vsid::MIN,
+            address: AddressBits { high: 0, low: 0 },
+            is_routed: false,
+            is_via: false,
+        },
+        keys: [Key::new(0, AddressBits { high: 0, low: 0 }); 2],
+        probes: [Probe::NOWHERE; 2],
+        candidates: [Candidates::NONE; 2],
+        slots: [None; 2],
+    };
+
+    /// Asks for the records of source and destination.
+    #[inline(always)]
+    pub fn look_up(&mut self, stage: Stage, policy: &Policy<'_>, source: Key, destination: Key) {
+        self.stage = stage;
+        self.keys = [source, destination];
+        self.probes = match stage {
+            Stage::Rewrite => self.keys.map(|key| policy.rewrite_index().probe(&key)),
+            _ => self.keys.map(|key| policy.records().probe(&key)),
+        };
+    }
+
+    /// Asks for the records behind two provider addresses.
+    #[inline(always)]
+    pub fn look_up_rewritten(&mut self, policy: &Policy<'_>, family: Family) {
+        let source = provider_key(family, self.facts.source_address);
+        let destination = provider_key(family, self.facts.destination_address);
+        self.look_up(Stage::Rewrite, policy, source, destination);
+    }
+
+    #[inline(always)]
+    pub fn prefetch_tags<C: Cpu>(&self, policy: &Policy<'_>) {
+        match self.stage {
+            Stage::Decided => {}
+            Stage::Rewrite => {
+                for probe in &self.probes {
+                    policy.rewrite_index().prefetch_tags::<C>(probe);
+                }
+            }
+            Stage::Outbound | Stage::Tunnel => {
+                for probe in &self.probes {
+                    policy.records().prefetch_tags::<C>(probe);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    pub fn match_tags<C: Cpu>(&mut self, policy: &Policy<'_>) {
+        match self.stage {
+            Stage::Decided => {}
+            Stage::Rewrite => {
+                for (candidates, probe) in self.candidates.iter_mut().zip(&self.probes) {
+                    *candidates = policy.rewrite_index().candidates::<C>(probe);
+                }
+            }
+            Stage::Outbound | Stage::Tunnel => {
+                for (candidates, probe) in self.candidates.iter_mut().zip(&self.probes) {
+                    *candidates = policy.records().candidates::<C>(probe);
+                }
+            }
+        }
+    }
+
+    /// Finds the records and asks for the header template that comes next.
+    #[inline(always)]
+    pub fn resolve<C: Cpu>(&mut self, policy: &Policy<'_>) {
+        match self.stage {
+            Stage::Decided => {}
+            Stage::Rewrite => {
+                let family = self.facts.family().unwrap_or(Family::Ipv4);
+                for ((slot, candidates), key) in
+                    self.slots.iter_mut().zip(&self.candidates).zip(&self.keys)
+                {
+                    let is_it = |slot| policy.is_rewrite_of(slot, family, key.bits());
+                    *slot = policy.rewrite_index().resolve(candidates, is_it);
+                }
+            }
+            Stage::Outbound | Stage::Tunnel => {
+                for ((slot, candidates), key) in
+                    self.slots.iter_mut().zip(&self.candidates).zip(&self.keys)
+                {
+                    *slot = policy
+                        .records()
+                        .resolve(candidates, key)
+                        .map(|(slot, _)| slot);
+                }
+                let far = if self.stage == Stage::Outbound {
+                    self.destination(policy)
+                } else {
+                    self.source(policy)
+                };
+                prefetch_template::<C>(policy, far);
+            }
+        }
+    }
+
+    /// The sender's record, if it was found.
+    #[inline(always)]
+    pub fn source<'p>(&self, policy: &'p Policy<'_>) -> Option<&'p Record> {
+        let [slot, _] = self.slots;
+        policy.records().at(slot?)
+    }
+
+    /// The receiver's record, if it was found.
+    #[inline(always)]
+    pub fn destination<'p>(&self, policy: &'p Policy<'_>) -> Option<&'p Record> {
+        let [_, slot] = self.slots;
+        policy.records().at(slot?)
+    }
+
+    /// The Ethernet source of the packet.
+    #[inline(always)]
+    pub fn source_mac(&self) -> MacAddress {
+        self.facts.source
+    }
+}
+
+#[inline(always)]
+fn prefetch_template<C: Cpu>(policy: &Policy<'_>, record: Option<&Record>) {
+    let Some(Location::Host(host)) = record.map(Record::location) else {
+        return;
+    };
+    if let Some(path) = policy
+        .host(host)
+        .and_then(|host| host.path_numbers().next())
+        && let Some(template) = policy.template(path)
+    {
+        C::prefetch(template);
+    }
+}

@@ -1,0 +1,19 @@
+//! One packet, one straight way: read it, decide, say what is to be done.
+
+mod flow;
+mod frame;
+mod inbound;
+mod job;
+mod outbound;
+mod reason;
+mod resolve;
+mod rewrite;
+mod tunnel;
+mod verdict;
+mod worker;
+
+pub use frame::{Frame, Ingress};
+pub(crate) use outbound::Sender;
+pub use reason::DropReason;
+pub use verdict::{NextHop, Outcome, Punt, Verdict};
+pub use worker::Worker;

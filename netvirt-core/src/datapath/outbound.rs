@@ -1,0 +1,340 @@
+//! A frame from a virtual machine: guard, route, and out through the tunnel, rewritten, or to a neighbour.
+
+use super::flow::{Flow, outer_traffic_class};
+use super::frame::Frame;
+use super::job::{Heading, Job, Stage};
+use super::reason::DropReason;
+use super::verdict::{Outcome, Punt, Verdict};
+use super::{resolve, rewrite};
+use crate::address::{Family, HostId, PortId, Vsid};
+use crate::edit::{Edit, Encapsulation, Push};
+use crate::policy::{Location, Policy, PortEntry, Record, Settings};
+use crate::proxy;
+use crate::trace::{Observer, Step};
+use crate::wire::{self, EthernetHeader, Facts, Malformed, Network, Tag};
+
+/// Reads the frame, checks what needs no lookup, and asks for the records of source and destination.
+#[inline(always)]
+pub(super) fn begin(
+    job: &mut Job,
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    port: PortId,
+    observer: &mut impl Observer,
+) -> Result<(), Verdict<'static>> {
+    (job.vsid, job.subnet) = (None, None);
+    let refused = |reason| Verdict::refused(reason, None);
+    let (Some(entry), Some(settings)) = (policy.port(port), policy.settings()) else {
+        return Err(refused(DropReason::PortUnknown));
+    };
+    observer.note(|| Step::FromPort {
+        vsid: Vsid::new(entry.vsid).ok(),
+        mac: entry.mac,
+    });
+    let (Ok(vsid), Some(subnet)) = (Vsid::new(entry.vsid), policy.subnet(entry.subnet)) else {
+        return Err(Verdict::passed(Outcome::Punt(Punt::NotVirtualised), None));
+    };
+    (job.vsid, job.subnet) = (Some(vsid), Some(entry.subnet));
+    let refused = |reason| Verdict::refused(reason, Some(vsid));
+    job.facts = wire::parse(frame.window, frame.length, 0)
+        .map_err(|malformed| refused(reason_of(malformed)))?;
+    let facts = &job.facts;
+    observer.note(|| Step::Parsed(*facts));
+    check_link(facts, entry).map_err(refused)?;
+    let sender = Sender {
+        port,
+        entry,
+        vsid,
+        settings,
+    };
+    let Some(family) = facts.family() else {
+        let outcome = proxy::arp::from_port(policy, &sender, frame, facts).map_err(refused)?;
+        return Err(Verdict::passed(outcome, Some(vsid)));
+    };
+    if let Some(outcome) = proxy::ndp::from_port(policy, &sender, frame, facts).map_err(refused)? {
+        return Err(Verdict::passed(outcome, Some(vsid)));
+    }
+    if is_to_many(facts, family) {
+        return Err(refused(DropReason::Multicast));
+    }
+    job.heading = resolve::heading(
+        policy,
+        subnet,
+        vsid,
+        family,
+        facts.destination_address,
+        observer,
+    )
+    .map_err(refused)?;
+    let source = resolve::record_key(vsid, family, facts.source_address);
+    let destination = resolve::record_key(job.heading.vsid, family, job.heading.address);
+    job.look_up(Stage::Outbound, policy, source, destination);
+    Ok(())
+}
+
+/// The machine behind a port.
+pub(crate) struct Sender<'p> {
+    pub port: PortId,
+    pub entry: &'p PortEntry,
+    pub vsid: Vsid,
+    pub settings: &'p Settings,
+}
+
+fn reason_of(malformed: Malformed) -> DropReason {
+    match malformed {
+        Malformed::Truncated => DropReason::Truncated,
+        _ => DropReason::Malformed,
+    }
+}
+
+/// What the Ethernet header alone tells: no VLAN, own MAC address, a protocol that is carried.
+#[inline(always)]
+fn check_link(facts: &Facts, port: &PortEntry) -> Result<(), DropReason> {
+    match facts.tag {
+        Tag::None | Tag::Priority { .. } => {}
+        Tag::Vlan { .. } | Tag::Stacked => return Err(DropReason::VmVlan),
+    }
+    if facts.source != port.mac {
+        return Err(DropReason::MacSpoof);
+    }
+    if facts.network == Network::Other {
+        return Err(DropReason::Ethertype);
+    }
+    Ok(())
+}
+
+/// Whether a packet is for more than one machine.
+#[inline(always)]
+pub(super) fn is_to_many(facts: &Facts, family: Family) -> bool {
+    let [first, ..] = facts.destination.0;
+    let address = facts.destination_address;
+    let is_group = match family {
+        Family::Ipv4 => address.low >= 0xe000_0000,
+        Family::Ipv6 => address.high >> 56 == 0xff,
+    };
+    first & 1 != 0 || is_group
+}
+
+/// Decides, with the records at hand.
+#[inline(always)]
+pub(super) fn conclude<'p>(
+    job: &Job,
+    policy: &'p Policy<'_>,
+    frame: &Frame<'_>,
+    observer: &mut impl Observer,
+) -> Result<Verdict<'p>, DropReason> {
+    let super::frame::Ingress::Port(port) = frame.ingress else {
+        return Err(DropReason::PortUnknown);
+    };
+    let (Some(settings), Some(entry), Some(family)) =
+        (policy.settings(), policy.port(port), job.facts.family())
+    else {
+        return Err(DropReason::PortUnknown);
+    };
+    let source = job.source(policy);
+    if let Some(vsid) = job.vsid {
+        let address = job.facts.source_address.to_ip(family);
+        observer.note(|| Step::Source {
+            vsid,
+            address,
+            record: resolve::lookup_record(source),
+        });
+    }
+    let source = source.filter(|record| record.is_on_port(port));
+    if source.is_none() {
+        check_gateway_source(policy, entry, &job.facts, family)?;
+    }
+    let departure = Departure {
+        job,
+        policy,
+        frame,
+        settings,
+        entry,
+        family,
+        source,
+    };
+    let outcome = departure.conclude(observer)?;
+    Ok(Verdict::passed(outcome, job.vsid))
+}
+
+/// Only a gateway may speak for an address without record, and only for one outside the tenant's own prefixes.
+#[cold]
+fn check_gateway_source(
+    policy: &Policy<'_>,
+    entry: &PortEntry,
+    facts: &Facts,
+    family: Family,
+) -> Result<(), DropReason> {
+    let subnet = policy
+        .subnet(entry.subnet)
+        .and_then(|subnet| policy.domain(subnet.domain));
+    match subnet.map(|domain| policy.source_route(domain, family, facts.source_address)) {
+        Some(None) if entry.gateway => Ok(()),
+        _ => Err(DropReason::CaSpoof),
+    }
+}
+
+/// A packet whose sender is believed, on its way out.
+pub(super) struct Departure<'a, 'p, 's> {
+    pub job: &'a Job,
+    pub policy: &'p Policy<'s>,
+    pub frame: &'a Frame<'a>,
+    pub settings: &'p Settings,
+    pub entry: &'p PortEntry,
+    pub family: Family,
+    /// The sender's record; none if it is a gateway's guest.
+    pub source: Option<&'p Record>,
+}
+
+impl<'p> Departure<'_, 'p, '_> {
+    #[inline(always)]
+    fn conclude(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+        let heading = self.job.heading;
+        let record = self.job.destination(self.policy);
+        self.note_destination(&heading, record, observer);
+        match record {
+            Some(record) => self.send(&heading, record, observer),
+            None => self.without_record(observer),
+        }
+    }
+
+    fn note_destination(
+        &self,
+        heading: &Heading,
+        record: Option<&Record>,
+        observer: &mut impl Observer,
+    ) {
+        observer.note(|| Step::Destination {
+            vsid: heading.vsid,
+            address: heading.address.to_ip(self.family),
+            record: resolve::lookup_record(record),
+        });
+    }
+
+    /// No record where the packet headed: the gateway itself is meant, a longer route leads elsewhere, or
+    /// nobody is there.
+    #[cold]
+    fn without_record(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+        let (facts, family) = (&self.job.facts, self.family);
+        let address = facts.destination_address;
+        if proxy::icmp::is_router_link_local(family, address) {
+            return proxy::icmp::from_port(self.frame, facts, self.settings);
+        }
+        let (Some(vsid), Some(subnet)) = (self.job.vsid, self.policy.subnet(self.entry.subnet))
+        else {
+            return Err(DropReason::NoRoute);
+        };
+        let Some(route) = resolve::route(self.policy, subnet, family, address, observer) else {
+            return Err(DropReason::NoRoute);
+        };
+        if resolve::is_gateway_of(route, family, address) {
+            return proxy::icmp::from_port(self.frame, facts, self.settings);
+        }
+        let heading = resolve::along(self.policy, route, vsid, address)?;
+        if heading == self.job.heading || !heading.is_via {
+            return Err(DropReason::NoRecord);
+        }
+        let record =
+            self.policy
+                .records()
+                .get(&resolve::record_key(heading.vsid, family, heading.address));
+        self.note_destination(&heading, record, observer);
+        self.send(&heading, record.ok_or(DropReason::NoRecord)?, observer)
+    }
+
+    /// To the machine of `record`, or through it if it is a gateway.
+    #[inline(always)]
+    fn send(
+        &self,
+        heading: &Heading,
+        record: &'p Record,
+        observer: &mut impl Observer,
+    ) -> Result<Outcome<'p>, DropReason> {
+        if heading.is_routed && self.job.facts.hop_limit <= 1 {
+            return Err(DropReason::TtlExceeded);
+        }
+        match record.location() {
+            Location::Port(port) => Ok(Outcome::Deliver {
+                port,
+                edit: self.local_edit(heading, record),
+            }),
+            Location::Host(host) => match self.source {
+                Some(source) if source.is_rewrite() && record.is_rewrite() && !heading.is_via => {
+                    rewrite::send(self, heading, source, record, host, observer)
+                }
+                _ => self.encapsulate(heading, record, host, observer),
+            },
+        }
+    }
+
+    /// The Ethernet header that the receiver sees: from the sender within a subnet, from the router otherwise.
+    #[inline(always)]
+    fn inner_ethernet(&self, heading: &Heading, record: &Record) -> EthernetHeader {
+        let crosses = self.job.vsid != Some(heading.vsid);
+        EthernetHeader {
+            destination: record.mac,
+            source: if crosses {
+                self.settings.router_mac
+            } else {
+                self.entry.mac
+            },
+            vlan: None,
+            ethertype: self.job.facts.ethertype,
+        }
+    }
+
+    /// What every edit of an outbound packet has in common.
+    #[inline(always)]
+    pub fn edit(&self, heading: &Heading, push: Push<'p>) -> Edit<'p> {
+        let facts = &self.job.facts;
+        let edit = Edit {
+            pull: facts.network_offset,
+            push,
+            end: facts.end,
+            network: facts.network_offset,
+            network_family: self.family,
+            decrement_hop_limit: heading.is_routed,
+            ecn: None,
+            rewrite: None,
+            offload: self.frame.offload,
+        };
+        edit.with_offload_shifted()
+    }
+
+    fn local_edit(&self, heading: &Heading, record: &Record) -> Edit<'p> {
+        self.edit(
+            heading,
+            Push::Ethernet(self.inner_ethernet(heading, record)),
+        )
+    }
+
+    #[inline(always)]
+    fn encapsulate(
+        &self,
+        heading: &Heading,
+        record: &Record,
+        host: HostId,
+        observer: &mut impl Observer,
+    ) -> Result<Outcome<'p>, DropReason> {
+        let facts = &self.job.facts;
+        let flow = Flow::of(self.settings, facts);
+        let (path, template) =
+            resolve::tunnel_path(self.policy, host, flow.hash).ok_or(DropReason::NoPath)?;
+        resolve::note_path(template, observer);
+        if resolve::packet_length(facts, &self.frame.offload) > template.inner_mtu() {
+            return Err(DropReason::TooBig);
+        }
+        let edit = self.edit(
+            heading,
+            Push::Encapsulation(Encapsulation {
+                template,
+                key: heading.vsid.get() << 8 | u32::from(flow.id),
+                traffic_class: outer_traffic_class(self.settings, facts.traffic_class),
+                hop_limit: self.settings.outer_ttl,
+                flow_label: flow.label,
+                inner: self.inner_ethernet(heading, record),
+            }),
+        );
+        resolve::leave(self.policy, (path, template), edit)
+    }
+}

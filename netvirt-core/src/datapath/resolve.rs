@@ -1,0 +1,187 @@
+//! Where a packet of a virtual machine is to go: subnet, routes of its domain, host, path.
+
+use super::job::Heading;
+use super::reason::DropReason;
+use super::verdict::{NextHop, Outcome};
+use crate::address::{AddressBits, Family, HostId, Vsid};
+use crate::edit::{Edit, Template};
+use crate::offload::Offload;
+use crate::policy::{Policy, Record, Route, RouteKind, Subnet};
+use crate::table::Key;
+use crate::trace::{Observer, Step};
+use crate::wire::Facts;
+
+/// The key of a customer address.
+#[inline(always)]
+pub(super) fn record_key(vsid: Vsid, family: Family, address: AddressBits) -> Key {
+    match family {
+        Family::Ipv4 => Key::ipv4(vsid, address.to_ipv4()),
+        Family::Ipv6 => Key::ipv6(vsid, address.to_ipv6()),
+    }
+}
+
+/// Where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked for
+/// there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked.
+#[inline(always)]
+pub(super) fn heading(
+    policy: &Policy<'_>,
+    subnet: &Subnet,
+    vsid: Vsid,
+    family: Family,
+    address: AddressBits,
+    observer: &mut impl Observer,
+) -> Result<Heading, DropReason> {
+    if subnet.holds(family, address) {
+        return Ok(Heading {
+            vsid,
+            address,
+            is_routed: false,
+            is_via: false,
+        });
+    }
+    match route(policy, subnet, family, address, observer) {
+        None => Ok(Heading {
+            vsid,
+            address,
+            is_routed: false,
+            is_via: false,
+        }),
+        Some(route) => along(policy, route, vsid, address),
+    }
+}
+
+/// Where a packet heads that takes this route.
+#[inline]
+pub(super) fn along(
+    policy: &Policy<'_>,
+    route: &Route,
+    vsid: Vsid,
+    destination: AddressBits,
+) -> Result<Heading, DropReason> {
+    let is_via = route.kind == RouteKind::Via;
+    let (number, address) = if is_via {
+        // A next hop in no subnet makes the route unusable.
+        (
+            route.via_subnet.checked_sub(1).ok_or(DropReason::NoPath)?,
+            route.next_hop,
+        )
+    } else {
+        (route.subnet, destination)
+    };
+    let target = policy
+        .subnet(number)
+        .and_then(|subnet| Vsid::new(subnet.vsid).ok())
+        .ok_or(DropReason::NoRoute)?;
+    Ok(Heading {
+        vsid: target,
+        address,
+        is_routed: is_via || target != vsid,
+        is_via,
+    })
+}
+
+/// The best route of the subnet's domain to an address.
+pub(super) fn route<'p>(
+    policy: &'p Policy<'_>,
+    subnet: &Subnet,
+    family: Family,
+    address: AddressBits,
+    observer: &mut impl Observer,
+) -> Option<&'p Route> {
+    let domain = policy.domain(subnet.domain)?;
+    let route = policy.route_to(domain, family, address);
+    observer.note(|| Step::Route {
+        address: address.to_ip(family),
+        route: route.and_then(|route| Some((route.prefix()?, route.target()))),
+    });
+    route
+}
+
+/// Whether an address is the gateway of the subnet that a route leads to.
+pub(super) fn is_gateway_of(route: &Route, family: Family, address: AddressBits) -> bool {
+    route.kind == RouteKind::OnLink
+        && route.prefix().and_then(|prefix| prefix.gateway()) == Some(address.to_ip(family))
+}
+
+/// The path of a flow to a host.
+#[inline(always)]
+pub(super) fn tunnel_path<'p>(
+    policy: &'p Policy<'_>,
+    host: HostId,
+    flow: u32,
+) -> Option<(usize, &'p Template)> {
+    let number = policy.host(host)?.path_for(flow)?;
+    Some((number, policy.template(number)?))
+}
+
+/// The path to a host for rewritten packets: they have no outer header, so they take the first path of their
+/// own family.
+#[inline(always)]
+pub(super) fn rewrite_path<'p>(
+    policy: &'p Policy<'_>,
+    host: HostId,
+    family: Family,
+) -> Option<(usize, &'p Template)> {
+    let [ipv4, ipv6] = policy.host(host)?.path_of_family;
+    let number = match family {
+        Family::Ipv4 => ipv4,
+        Family::Ipv6 => ipv6,
+    };
+    let number = number.checked_sub(1)? as usize;
+    Some((number, policy.template(number)?))
+}
+
+/// Notes the path that was chosen.
+pub(super) fn note_path(template: &Template, observer: &mut impl Observer) {
+    observer.note(|| Step::Path {
+        destination: template.destination().to_ip(template.family()),
+        inner_mtu: template.inner_mtu(),
+        resolved: template.is_resolved(),
+    });
+}
+
+/// Sends an edited frame along a path, or holds it until the next hop is known.
+#[inline(always)]
+pub(super) fn leave<'p>(
+    policy: &Policy<'_>,
+    (number, template): (usize, &'p Template),
+    edit: Edit<'p>,
+) -> Result<Outcome<'p>, DropReason> {
+    if template.is_resolved() {
+        return Ok(Outcome::Transmit {
+            uplink: template.uplink(),
+            edit,
+        });
+    }
+    let next_hop = next_hop(policy, number).ok_or(DropReason::NoPath)?;
+    Ok(Outcome::Hold { next_hop, edit })
+}
+
+fn next_hop(policy: &Policy<'_>, path: usize) -> Option<NextHop> {
+    let way = policy.path(path)?.way?;
+    let own = policy.provider_address(way.source)?;
+    Some(NextHop {
+        uplink: own.uplink,
+        address: way.next_hop.get(),
+        vlan: own.vlan,
+        source: own.address.get(),
+        source_mac: own.mac,
+    })
+}
+
+/// Bytes of the largest IP packet that a frame will be on the path: of one segment, if it is to be cut.
+#[inline(always)]
+pub(super) fn packet_length(facts: &Facts, offload: &Offload) -> u32 {
+    match offload.segmentation {
+        None => facts.end.wrapping_sub(u32::from(facts.network_offset)),
+        Some(work) => {
+            let headers = work.header_length.saturating_sub(facts.network_offset);
+            u32::from(headers).wrapping_add(u32::from(work.segment_size))
+        }
+    }
+}
+
+/// Notes a record that was looked for.
+pub(super) fn lookup_record(record: Option<&Record>) -> Option<crate::policy::LookupRecord> {
+    record.and_then(Record::to_lookup_record)
+}

@@ -1,0 +1,346 @@
+//! IP rewrite: customer addresses become provider addresses on the way out, and customer addresses again on
+//! the way in. Nothing is added to the packet.
+
+use super::frame::{Frame, Ingress};
+use super::job::{Heading, Job};
+use super::outbound::Departure;
+use super::reason::DropReason;
+use super::resolve;
+use super::verdict::{Outcome, Punt, Verdict};
+use crate::address::{Family, HostId, Vsid};
+use crate::edit::{Edit, Push, Rewrite, TransportChecksum};
+use crate::policy::{HostAddress, Location, Policy, Record, Settings};
+use crate::trace::{Observer, Step};
+use crate::wire::{EthernetHeader, Facts, Fragment, Notes, Tag, icmpv4, protocol};
+
+/// Sends a packet whose two records both say rewrite.
+#[inline(always)]
+pub(super) fn send<'p>(
+    departure: &Departure<'_, 'p, '_>,
+    heading: &Heading,
+    source: &Record,
+    destination: &Record,
+    host: HostId,
+    observer: &mut impl Observer,
+) -> Result<Outcome<'p>, DropReason> {
+    let facts = &departure.job.facts;
+    let family = departure.family;
+    let (path, template) =
+        resolve::rewrite_path(departure.policy, host, family).ok_or(DropReason::NoPath)?;
+    resolve::note_path(template, observer);
+    if source.provider == 0 {
+        return Err(DropReason::NoPath);
+    }
+    if resolve::packet_length(facts, &departure.frame.offload) > u32::from(template.mtu()) {
+        return Err(DropReason::TooBig);
+    }
+    let link = template.link();
+    let ethernet = EthernetHeader {
+        destination: link.destination,
+        source: if source.uses_vm_mac() {
+            source.mac
+        } else {
+            link.source
+        },
+        vlan: link.vlan,
+        ethertype: facts.ethertype,
+    };
+    let mut edit = departure.edit(heading, Push::Ethernet(ethernet));
+    edit.rewrite = Some(Rewrite {
+        family,
+        source: source.provider_address(),
+        destination: destination.provider_address(),
+        delta: source.delta + destination.delta,
+        transport: transport_checksum(departure.frame, facts)?,
+    });
+    resolve::leave(departure.policy, (path, template), edit)
+}
+
+/// Where the checksum is that the addresses are part of.
+#[inline(always)]
+fn transport_checksum(frame: &Frame<'_>, facts: &Facts) -> Result<TransportChecksum, DropReason> {
+    const ADDRESS_LISTS: Notes = Notes::SOURCE_ROUTE
+        .union(Notes::RECORD_ROUTE)
+        .union(Notes::SEGMENTS_LEFT)
+        .union(Notes::HOME_ADDRESS);
+    if facts.notes.intersects(ADDRESS_LISTS) {
+        return Err(DropReason::SourceRoute);
+    }
+    if facts.notes.contains(Notes::CHAIN_TOO_LONG) {
+        return Err(DropReason::RewriteUnsupported);
+    }
+    if facts.protocol == protocol::TCP && facts.notes.contains(Notes::FRAGMENT_AT_8) {
+        return Err(DropReason::TinyFragment);
+    }
+    let offset = match facts.protocol {
+        protocol::TCP => 16,
+        protocol::UDP | protocol::UDP_LITE | protocol::DCCP => 6,
+        protocol::ICMPV6 => 2,
+        protocol::ICMP => return check_icmp(frame, facts).map(|()| TransportChecksum::None),
+        protocol::OSPF | protocol::PIM if facts.family() == Some(Family::Ipv6) => {
+            return Err(DropReason::RewriteUnsupported);
+        }
+        _ => return Ok(TransportChecksum::None),
+    };
+    if facts.fragment == Fragment::Later {
+        return Ok(TransportChecksum::None);
+    }
+    if facts.protocol == protocol::ICMPV6 {
+        check_icmp(frame, facts)?;
+    }
+    let at = facts.transport_offset.wrapping_add(offset);
+    let end = u32::from(at).wrapping_add(2);
+    if end > facts.end {
+        return Err(DropReason::TinyFragment);
+    }
+    if end as usize > frame.window.len() {
+        return Err(DropReason::Truncated);
+    }
+    let is_partial = frame
+        .offload
+        .checksum
+        .is_some_and(|partial| partial.start.wrapping_add(partial.offset) == at);
+    Ok(match facts.protocol {
+        _ if is_partial => TransportChecksum::Partial(at),
+        protocol::UDP => TransportChecksum::Udp(at),
+        _ => TransportChecksum::Complete(at),
+    })
+}
+
+/// ICMP errors quote a packet whose addresses would have to be rewritten too.
+fn check_icmp(frame: &Frame<'_>, facts: &Facts) -> Result<(), DropReason> {
+    if facts.fragment == Fragment::Later {
+        return Ok(());
+    }
+    let Some(&kind) = facts.transport(frame.window).first() else {
+        return Err(DropReason::TinyFragment);
+    };
+    let is_error = match facts.protocol {
+        protocol::ICMPV6 => kind < 128,
+        _ => matches!(
+            kind,
+            icmpv4::DESTINATION_UNREACHABLE
+                | icmpv4::SOURCE_QUENCH
+                | icmpv4::REDIRECT
+                | icmpv4::TIME_EXCEEDED
+                | icmpv4::PARAMETER_PROBLEM
+        ),
+    };
+    if is_error {
+        Err(DropReason::RewriteUnsupported)
+    } else {
+        Ok(())
+    }
+}
+
+/// Decides a packet from the uplink that is for no provider address of the host itself.
+#[inline(always)]
+pub(super) fn conclude_inbound<'p>(
+    job: &Job,
+    policy: &'p Policy<'_>,
+    frame: &Frame<'_>,
+    observer: &mut impl Observer,
+) -> Result<Verdict<'p>, DropReason> {
+    let (source, destination) = (job.source(policy), job.destination(policy));
+    let not_ours = Verdict::passed(Outcome::Punt(Punt::NotOurs), None);
+    let (Some(family), Some(settings)) = (job.facts.family(), policy.settings()) else {
+        return Ok(not_ours);
+    };
+    for (address, record) in [
+        (job.facts.destination_address, destination),
+        (job.facts.source_address, source),
+    ] {
+        observer.note(|| Step::RewriteAddress {
+            address: address.to_ip(family),
+            record: resolve::lookup_record(record),
+        });
+    }
+    let Some(destination) = destination else {
+        return Ok(not_ours);
+    };
+    let vsid = policy
+        .subnet(destination.subnet)
+        .and_then(|subnet| Vsid::new(subnet.vsid).ok());
+    let arrival = Arrival {
+        job,
+        policy,
+        frame,
+        settings,
+        family,
+    };
+    let outcome = match destination.location() {
+        Location::Port(_) => arrival.restore(source, destination),
+        Location::Host(host) if destination.previous_host() == Some(settings.local_host) => {
+            arrival.redirect(destination, host)
+        }
+        Location::Host(_) => return Ok(not_ours),
+    };
+    Ok(match outcome {
+        Ok(outcome) => Verdict::passed(outcome, vsid),
+        Err(reason) => Verdict::refused(reason, vsid),
+    })
+}
+
+/// A rewritten packet for a machine that this host knows.
+struct Arrival<'a, 'p, 's> {
+    job: &'a Job,
+    policy: &'p Policy<'s>,
+    frame: &'a Frame<'a>,
+    settings: &'p Settings,
+    family: Family,
+}
+
+impl<'p> Arrival<'_, 'p, '_> {
+    /// Gives the packet its customer addresses back and hands it to its machine.
+    #[inline(always)]
+    fn restore(
+        &self,
+        source: Option<&Record>,
+        destination: &'p Record,
+    ) -> Result<Outcome<'p>, DropReason> {
+        let facts = &self.job.facts;
+        let Location::Port(port) = destination.location() else {
+            return Err(DropReason::NoLocalDst);
+        };
+        self.check_link(
+            self.policy
+                .provider_of(destination)
+                .ok_or(DropReason::NoPath)?,
+        )?;
+        self.check_header()?;
+        let source = source.ok_or(DropReason::SrcPaUnknown)?;
+        if matches!(source.location(), Location::Port(_)) && source.previous_host().is_none() {
+            return Err(DropReason::OuterSrcBad);
+        }
+        if !may_send(self.policy, source, destination, self.family) {
+            return Err(DropReason::SrcPaUnknown);
+        }
+        let is_routed = source.subnet != destination.subnet;
+        let ethernet = EthernetHeader {
+            destination: destination.mac,
+            source: if is_routed {
+                self.settings.router_mac
+            } else {
+                source.mac
+            },
+            vlan: None,
+            ethertype: facts.ethertype,
+        };
+        let rewrite = Rewrite {
+            family: self.family,
+            source: source.address(),
+            destination: destination.address(),
+            delta: -(source.delta + destination.delta),
+            transport: transport_checksum(self.frame, facts)?,
+        };
+        Ok(Outcome::Deliver {
+            port,
+            edit: self.edit(Push::Ethernet(ethernet), Some(rewrite), false),
+        })
+    }
+
+    /// Sends the packet after a machine that moved, as it is but for the hop that this takes.
+    fn redirect(&self, destination: &Record, host: HostId) -> Result<Outcome<'p>, DropReason> {
+        let facts = &self.job.facts;
+        if !self
+            .policy
+            .provider_addresses()
+            .any(|own| own.mac == facts.destination)
+        {
+            return Err(DropReason::OuterDstMac);
+        }
+        self.check_header()?;
+        if facts.hop_limit <= 1 {
+            return Err(DropReason::TtlExceeded);
+        }
+        debug_assert_eq!(destination.location(), Location::Host(host));
+        let (path, template) =
+            resolve::rewrite_path(self.policy, host, self.family).ok_or(DropReason::NoPath)?;
+        let link = template.link();
+        let ethernet = EthernetHeader {
+            destination: link.destination,
+            source: link.source,
+            vlan: link.vlan,
+            ethertype: facts.ethertype,
+        };
+        resolve::leave(
+            self.policy,
+            (path, template),
+            self.edit(Push::Ethernet(ethernet), None, true),
+        )
+    }
+
+    fn edit(
+        &self,
+        push: Push<'p>,
+        rewrite: Option<Rewrite>,
+        decrement_hop_limit: bool,
+    ) -> Edit<'p> {
+        let facts = &self.job.facts;
+        let edit = Edit {
+            pull: facts.network_offset,
+            push,
+            end: facts.end,
+            network: facts.network_offset,
+            network_family: self.family,
+            decrement_hop_limit,
+            ecn: None,
+            rewrite,
+            offload: self.frame.offload,
+        };
+        edit.with_offload_shifted()
+    }
+
+    #[inline(always)]
+    fn check_link(&self, own: &HostAddress) -> Result<(), DropReason> {
+        let Ingress::Uplink(uplink) = self.frame.ingress else {
+            return Err(DropReason::NoLocalDst);
+        };
+        check_link(&self.job.facts, own, uplink)
+    }
+
+    #[inline(always)]
+    fn check_header(&self) -> Result<(), DropReason> {
+        if self.frame.has_intact_header(&self.job.facts) {
+            Ok(())
+        } else {
+            Err(DropReason::OuterMalformed)
+        }
+    }
+}
+
+/// Whether a packet came the way that its provider address says: uplink, MAC address, VLAN.
+#[inline(always)]
+pub(super) fn check_link(
+    facts: &Facts,
+    own: &HostAddress,
+    uplink: crate::address::UplinkId,
+) -> Result<(), DropReason> {
+    if facts.destination != own.mac || own.uplink != uplink {
+        return Err(DropReason::OuterDstMac);
+    }
+    let is_right = match (facts.tag, own.vlan) {
+        // VLAN id 0 only carries a priority (IEEE 802.1Q §9.6).
+        (Tag::None | Tag::Priority { .. }, None) => true,
+        (Tag::Vlan { tci }, Some(vlan)) => tci & 0xfff == vlan.get(),
+        _ => false,
+    };
+    if is_right {
+        Ok(())
+    } else {
+        Err(DropReason::PaVlan)
+    }
+}
+
+/// Whether the sender's subnet is the receiver's, or one that may send to the receiver's domain.
+#[inline(always)]
+fn may_send(policy: &Policy<'_>, source: &Record, destination: &Record, family: Family) -> bool {
+    source.is_rewrite()
+        && destination.is_rewrite()
+        && (source.subnet == destination.subnet
+            || policy
+                .subnet(destination.subnet)
+                .and_then(|subnet| policy.domain(subnet.domain))
+                .and_then(|domain| policy.source_route(domain, family, source.address()))
+                .is_some_and(|route| route.subnet == source.subnet))
+}

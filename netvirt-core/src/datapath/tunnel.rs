@@ -1,0 +1,433 @@
+//! NVGRE reception: what a tunnel from another host may say, and to whom.
+
+use super::flow::{EcnNotCapable, decapsulated_ecn};
+use super::frame::Frame;
+use super::job::{Job, Stage};
+use super::outbound::is_to_many;
+use super::reason::DropReason;
+use super::resolve;
+use super::verdict::{Outcome, Verdict};
+use crate::address::{Family, HostId, MacAddress, Vsid};
+use crate::edit::{Edit, Encapsulation, Push};
+use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
+use crate::table::Key;
+use crate::trace::{Observer, Step};
+use crate::wire::{self, EthernetHeader, GreError, GreHeader, Network, Tag, ethertype};
+
+/// Reads GRE and the frame inside, and asks for the records of its source and destination.
+#[inline(always)]
+pub(super) fn begin(
+    job: &mut Job,
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    observer: &mut impl Observer,
+) -> Result<(), Verdict<'static>> {
+    let refused = |reason| Verdict::refused(reason, None);
+    let (gre, key) = read_gre(policy, frame, job).map_err(refused)?;
+    observer.note(|| Step::Gre(gre));
+    job.outer.key = key;
+    let vsid = Vsid::new(key >> 8).map_err(|_| refused(DropReason::VsidUnknown))?;
+    job.vsid = Some(vsid);
+    read_inner(job, frame, gre.payload_offset).map_err(|reason| {
+        let is_known = policy.subnet_of(vsid).is_some();
+        Verdict::refused(
+            if is_known {
+                reason
+            } else {
+                DropReason::VsidUnknown
+            },
+            Some(vsid),
+        )
+    })?;
+    let facts = &job.facts;
+    observer.note(|| Step::Parsed(*facts));
+    let family = facts.family().unwrap_or(Family::Ipv4);
+    let source = resolve::record_key(vsid, family, facts.source_address);
+    let destination = resolve::record_key(vsid, family, facts.destination_address);
+    job.look_up(Stage::Tunnel, policy, source, destination);
+    Ok(())
+}
+
+/// The GRE header, checked as RFC 2784 §2.3 and RFC 7637 §3.2 ask, and its key.
+#[inline(always)]
+fn read_gre(
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    job: &Job,
+) -> Result<(GreHeader, u32), DropReason> {
+    let gre =
+        wire::read_gre(frame.window, usize::from(job.facts.transport_offset)).map_err(|error| {
+            match error {
+                GreError::Version(_) => DropReason::GreVersion,
+                GreError::Truncated => DropReason::Truncated,
+                _ => DropReason::GreFlags,
+            }
+        })?;
+    let is_plain = gre.checksum.is_none() && gre.sequence.is_none() && !gre.has_reserved_bits();
+    if !is_plain {
+        check_unusual(policy, frame, job, &gre)?;
+    }
+    match gre.key {
+        Some(key) if gre.protocol == ethertype::TRANSPARENT_ETHERNET => Ok((gre, key)),
+        _ => Err(DropReason::GreProto),
+    }
+}
+
+/// A checksum, a sequence number or reserved bits: refused or, from tolerated peers, verified and ignored.
+#[cold]
+fn check_unusual(
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    job: &Job,
+    gre: &GreHeader,
+) -> Result<(), DropReason> {
+    if policy
+        .settings()
+        .is_none_or(|settings| settings.reception == Reception::Strict)
+    {
+        return Err(DropReason::GreFlags);
+    }
+    if gre.checksum.is_none() {
+        return Ok(());
+    }
+    // Summing needs the whole packet, so a frame that is only partly in the window cannot be believed.
+    let packet = frame
+        .window
+        .get(usize::from(job.facts.transport_offset)..job.facts.end as usize);
+    match packet {
+        Some(packet) if wire::gre_checksum_is_valid(packet) => Ok(()),
+        _ => Err(DropReason::GreCsum),
+    }
+}
+
+/// The frame inside: an untagged frame of one station that carries IP.
+#[inline(always)]
+fn read_inner(job: &mut Job, frame: &Frame<'_>, offset: usize) -> Result<(), DropReason> {
+    let outer_end = job.facts.end as usize;
+    if outer_end.saturating_sub(offset) < 14 {
+        return Err(DropReason::InnerL2);
+    }
+    job.facts = match wire::parse(frame.window, outer_end, offset) {
+        Ok(facts) => facts,
+        Err(malformed) => return Err(malformed_reason(frame, offset, malformed)),
+    };
+    let facts = &job.facts;
+    if facts.tag != Tag::None || !facts.source.is_unicast() {
+        return Err(DropReason::InnerL2);
+    }
+    match (facts.network, facts.family()) {
+        (Network::Ipv4 | Network::Ipv6, Some(family)) if is_to_many(facts, family) => {
+            Err(DropReason::Multicast)
+        }
+        (Network::Ipv4 | Network::Ipv6, Some(_)) => Ok(()),
+        _ => Err(DropReason::InnerEthertype),
+    }
+}
+
+/// The Ethernet header is judged before what is behind it.
+#[cold]
+fn malformed_reason(frame: &Frame<'_>, offset: usize, _malformed: wire::Malformed) -> DropReason {
+    let header = frame
+        .window
+        .get(offset..)
+        .and_then(|rest| rest.first_chunk::<14>());
+    match header {
+        Some([_, _, _, _, _, _, source @ .., kind_0, kind_1]) => {
+            let is_tagged = matches!(
+                u16::from_be_bytes([*kind_0, *kind_1]),
+                ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
+            );
+            if is_tagged || !MacAddress(*source).is_unicast() {
+                DropReason::InnerL2
+            } else {
+                DropReason::InnerMalformed
+            }
+        }
+        None => DropReason::Truncated,
+    }
+}
+
+/// Decides, with the records at hand.
+#[inline(always)]
+pub(super) fn conclude<'p>(
+    job: &Job,
+    policy: &'p Policy<'_>,
+    frame: &Frame<'_>,
+    observer: &mut impl Observer,
+) -> Result<Verdict<'p>, DropReason> {
+    let (Some(vsid), Some(family), Some(settings)) =
+        (job.vsid, job.facts.family(), policy.settings())
+    else {
+        return Err(DropReason::VsidUnknown);
+    };
+    let arrival = Arrival {
+        job,
+        policy,
+        frame,
+        settings,
+        vsid,
+        family,
+    };
+    Ok(Verdict::passed(arrival.conclude(observer)?, job.vsid))
+}
+
+/// A frame out of a tunnel.
+struct Arrival<'a, 'p, 's> {
+    job: &'a Job,
+    policy: &'p Policy<'s>,
+    frame: &'a Frame<'a>,
+    settings: &'p Settings,
+    vsid: Vsid,
+    family: Family,
+}
+
+/// Whose host the outer source address belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// The host on which the sender lives.
+    Home,
+    /// A host that the sender, or the receiver, lived on before.
+    Former,
+}
+
+impl<'p> Arrival<'_, 'p, '_> {
+    #[inline(always)]
+    fn conclude(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+        let source = self.job.source(self.policy);
+        let destination = self.job.destination(self.policy);
+        if destination.is_none() && self.policy.subnet_of(self.vsid).is_none() {
+            return Err(DropReason::VsidUnknown);
+        }
+        let origin = self.check_source(source, destination, observer)?;
+        observer.note(|| Step::Destination {
+            vsid: self.vsid,
+            address: self.job.facts.destination_address.to_ip(self.family),
+            record: resolve::lookup_record(destination),
+        });
+        let destination = match destination {
+            Some(record) => record,
+            None => self.gateway_behind_mac().ok_or(DropReason::NoLocalDst)?,
+        };
+        if destination.mac != self.job.facts.destination {
+            return Err(DropReason::NoLocalDst);
+        }
+        match destination.location() {
+            Location::Port(port) => {
+                self.check_inner_checksum()?;
+                Ok(Outcome::Deliver {
+                    port,
+                    edit: self.decapsulation()?,
+                })
+            }
+            Location::Host(host)
+                if destination.previous_host() == Some(self.settings.local_host) =>
+            {
+                self.redirect(host, origin, observer)
+            }
+            Location::Host(_) => Err(DropReason::NoLocalDst),
+        }
+    }
+
+    /// Law: a receiver believes an inner source only if policy says that it lives on the host which owns the
+    /// outer source, or lived there until a migration that is not retired yet.
+    #[inline(always)]
+    fn check_source(
+        &self,
+        source: Option<&Record>,
+        destination: Option<&Record>,
+        observer: &mut impl Observer,
+    ) -> Result<Origin, DropReason> {
+        let address = self.job.facts.source_address;
+        observer.note(|| Step::Source {
+            vsid: self.vsid,
+            address: address.to_ip(self.family),
+            record: resolve::lookup_record(source),
+        });
+        let (source, mac) = match source {
+            Some(source) => (source, source.mac),
+            None => self.source_elsewhere(observer)?,
+        };
+        let origin = self
+            .origin(source, destination)
+            .ok_or(DropReason::SrcPaMismatch)?;
+        if self.job.source_mac() == mac
+            || source.is_gateway() && self.job.source_mac() == self.settings.router_mac
+        {
+            Ok(origin)
+        } else {
+            Err(DropReason::InnerSrcMac)
+        }
+    }
+
+    /// A sender outside the frame's subnet: in another subnet that may send to this one, or behind a gateway.
+    /// Yields the record that vouches for it, and the MAC address that the frame must come from.
+    #[cold]
+    fn source_elsewhere(
+        &self,
+        observer: &mut impl Observer,
+    ) -> Result<(&'p Record, MacAddress), DropReason> {
+        let unknown = DropReason::SrcPaMismatch;
+        let address = self.job.facts.source_address;
+        let domain = self
+            .policy
+            .subnet_of(self.vsid)
+            .and_then(|number| self.policy.subnet(number));
+        let domain = domain
+            .and_then(|subnet| self.policy.domain(subnet.domain))
+            .ok_or(unknown)?;
+        let Some(route) = self.policy.source_route(domain, self.family, address) else {
+            return self.gateway_of_source(domain).ok_or(unknown);
+        };
+        let vsid = self
+            .policy
+            .subnet(route.subnet)
+            .and_then(|subnet| Vsid::new(subnet.vsid).ok())
+            .ok_or(unknown)?;
+        let record = self
+            .policy
+            .records()
+            .get(&resolve::record_key(vsid, self.family, address));
+        observer.note(|| Step::Source {
+            vsid,
+            address: address.to_ip(self.family),
+            record: resolve::lookup_record(record),
+        });
+        Ok((record.ok_or(unknown)?, self.settings.router_mac))
+    }
+
+    /// The gateway of the domain that lives on the host which sent the frame.
+    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, MacAddress)> {
+        let record = self
+            .policy
+            .gateways(domain)
+            .find(|record| self.origin(record, None).is_some())?;
+        let is_here = Some(record.subnet) == self.policy.subnet_of(self.vsid);
+        Some((
+            record,
+            if is_here {
+                record.mac
+            } else {
+                self.settings.router_mac
+            },
+        ))
+    }
+
+    /// Whose host the frame came from; none if it is no host that may send it.
+    #[inline(always)]
+    fn origin(&self, source: &Record, destination: Option<&Record>) -> Option<Origin> {
+        if let Location::Host(home) = source.location()
+            && self.sent_by(home)
+        {
+            return Some(Origin::Home);
+        }
+        let former = [
+            source.previous_host(),
+            destination.and_then(Record::previous_host),
+        ];
+        former
+            .into_iter()
+            .flatten()
+            .any(|host| self.sent_by(host))
+            .then_some(Origin::Former)
+    }
+
+    #[inline(always)]
+    fn sent_by(&self, host: HostId) -> bool {
+        let outer = &self.job.outer;
+        self.policy.host(host).is_some_and(|host| {
+            host.path_numbers().any(|number| {
+                self.policy.template(number).is_some_and(|path| {
+                    path.destination() == outer.source && path.family() == outer.family
+                })
+            })
+        })
+    }
+
+    /// A destination without record may lie behind a gateway of this host.
+    #[cold]
+    fn gateway_behind_mac(&self) -> Option<&'p Record> {
+        let key = Key::mac(self.vsid, self.job.facts.destination);
+        self.policy
+            .records()
+            .get(&key)
+            .filter(|record| record.is_gateway())
+    }
+
+    #[inline(always)]
+    fn check_inner_checksum(&self) -> Result<(), DropReason> {
+        if self.frame.has_intact_header(&self.job.facts) {
+            Ok(())
+        } else {
+            Err(DropReason::InnerMalformed)
+        }
+    }
+
+    /// The inner frame as it was sent, but for what congestion on the way marked.
+    #[inline(always)]
+    fn decapsulation(&self) -> Result<Edit<'p>, DropReason> {
+        let facts = &self.job.facts;
+        let ecn = decapsulated_ecn(facts.traffic_class, self.job.outer.traffic_class)
+            .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
+        let edit = Edit {
+            // The inner Ethernet header is never tagged, so it is 14 bytes long.
+            pull: facts.network_offset.wrapping_sub(14),
+            push: Push::Nothing,
+            end: facts.end,
+            network: facts.network_offset,
+            network_family: self.family,
+            decrement_hop_limit: false,
+            ecn,
+            rewrite: None,
+            offload: self.frame.offload,
+        };
+        Ok(edit.with_offload_shifted())
+    }
+
+    /// Sends a frame after a machine that moved: once, and not without end (the outer hop limit falls).
+    #[cold]
+    fn redirect(
+        &self,
+        host: HostId,
+        origin: Origin,
+        observer: &mut impl Observer,
+    ) -> Result<Outcome<'p>, DropReason> {
+        let (facts, outer) = (&self.job.facts, &self.job.outer);
+        if origin == Origin::Former {
+            return Err(DropReason::RedirectLoop);
+        }
+        self.check_inner_checksum()?;
+        if outer.hop_limit <= 1 {
+            return Err(DropReason::TtlExceeded);
+        }
+        let (path, template) =
+            resolve::tunnel_path(self.policy, host, 0).ok_or(DropReason::NoPath)?;
+        resolve::note_path(template, observer);
+        if resolve::packet_length(facts, &self.frame.offload) > template.inner_mtu() {
+            return Err(DropReason::TooBig);
+        }
+        let edit = Edit {
+            pull: facts.network_offset,
+            push: Push::Encapsulation(Encapsulation {
+                template,
+                key: outer.key,
+                traffic_class: outer.traffic_class,
+                hop_limit: outer.hop_limit.wrapping_sub(1),
+                flow_label: 0,
+                inner: EthernetHeader {
+                    destination: facts.destination,
+                    source: facts.source,
+                    vlan: None,
+                    ethertype: facts.ethertype,
+                },
+            }),
+            end: facts.end,
+            network: facts.network_offset,
+            network_family: self.family,
+            decrement_hop_limit: false,
+            ecn: None,
+            rewrite: None,
+            offload: self.frame.offload,
+        };
+        resolve::leave(self.policy, (path, template), edit.with_offload_shifted())
+    }
+}

@@ -1,0 +1,120 @@
+//! What the datapath decided.
+
+use core::net::IpAddr;
+
+use super::reason::DropReason;
+use crate::address::{MacAddress, PortId, UplinkId, VlanId, Vsid};
+use crate::edit::Edit;
+use crate::proxy::Reply;
+
+/// The decision about one frame.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict<'p> {
+    /// What is to happen to the frame.
+    pub outcome: Outcome<'p>,
+    /// Why it was refused; present if and only if it was dropped or a refusal was answered.
+    pub reason: Option<DropReason>,
+    /// The virtual subnet in which the frame was decided, if it came that far.
+    pub vsid: Option<Vsid>,
+}
+
+/// What is to happen to a frame. Exactly one of these for every frame received.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome<'p> {
+    /// Edit it and hand it to a port of this host.
+    Deliver {
+        /// The port.
+        port: PortId,
+        /// What is to be done to the frame first.
+        edit: Edit<'p>,
+    },
+    /// Edit it and send it into the provider network.
+    Transmit {
+        /// The uplink.
+        uplink: UplinkId,
+        /// What is to be done to the frame first.
+        edit: Edit<'p>,
+    },
+    /// Answer it, out of where it came in.
+    Reply(Reply),
+    /// It is the caller's.
+    Punt(Punt),
+    /// Edit it and keep it until the next hop's MAC address is known; then write that address over the
+    /// first six bytes and send it. It is not to be processed again.
+    Hold {
+        /// Whom to ask.
+        next_hop: NextHop,
+        /// What is to be done to the frame first; its destination MAC address is left zero.
+        edit: Edit<'p>,
+    },
+    /// Throw it away, for the reason in the verdict.
+    Drop,
+}
+
+impl<'p> Verdict<'p> {
+    /// A frame refused without an answer.
+    pub(crate) const fn refused(reason: DropReason, vsid: Option<Vsid>) -> Self {
+        Self {
+            outcome: Outcome::Drop,
+            reason: Some(reason),
+            vsid,
+        }
+    }
+
+    /// A frame that goes its way.
+    pub(crate) const fn passed(outcome: Outcome<'p>, vsid: Option<Vsid>) -> Self {
+        Self {
+            outcome,
+            reason: None,
+            vsid,
+        }
+    }
+
+    /// The edit, if the frame is to be edited.
+    pub const fn edit(&self) -> Option<&Edit<'p>> {
+        match &self.outcome {
+            Outcome::Deliver { edit, .. }
+            | Outcome::Transmit { edit, .. }
+            | Outcome::Hold { edit, .. } => Some(edit),
+            Outcome::Reply(_) | Outcome::Punt(_) | Outcome::Drop => None,
+        }
+    }
+}
+
+/// Why a frame is the caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Punt {
+    /// From the uplink, and for no provider address of this host.
+    NotOurs,
+    /// For a provider address of this host, but no tunnel: the business of the host's own stack.
+    HostStack,
+    /// From a port that is not virtualised.
+    NotVirtualised,
+    /// Another machine of the provider network told its MAC address: an ARP reply or a neighbour
+    /// advertisement. Believe it only if it was asked for.
+    Neighbour {
+        /// Where it was heard.
+        uplink: UplinkId,
+        /// Whose it is.
+        address: IpAddr,
+        /// The MAC address told.
+        mac: MacAddress,
+    },
+}
+
+/// A next hop of the provider network whose MAC address is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct NextHop {
+    /// Where to ask.
+    pub uplink: UplinkId,
+    /// Whom to ask for.
+    pub address: IpAddr,
+    /// The VLAN to ask in.
+    pub vlan: Option<VlanId>,
+    /// The provider address that asks.
+    pub source: IpAddr,
+    /// Its MAC address.
+    pub source_mac: MacAddress,
+}

@@ -1,0 +1,130 @@
+//! One worker: its own state, and the passes in which it decides a batch.
+
+use super::frame::{Frame, Ingress};
+use super::job::{Job, Stage};
+use super::verdict::{Outcome, Verdict};
+use super::{inbound, outbound, rewrite, tunnel};
+use crate::counters::Counters;
+use crate::policy::Policy;
+use crate::table::{Cpu, Portable};
+use crate::trace::{Observer, Unobserved};
+
+/// Frames that one pass takes; more than this many waits for memory do not overlap on any CPU tried.
+const BATCH: usize = 32;
+
+/// What one worker owns: counters, and room for the frames that it decides at once.
+#[derive(Debug)]
+pub struct Worker<'s> {
+    counters: Counters<'s>,
+    jobs: [Job; BATCH],
+}
+
+impl<'s> Worker<'s> {
+    /// A worker that has done nothing yet.
+    pub const fn new(counters: Counters<'s>) -> Self {
+        Self {
+            counters,
+            jobs: [Job::IDLE; BATCH],
+        }
+    }
+
+    /// What it counted.
+    pub const fn counters(&self) -> &Counters<'s> {
+        &self.counters
+    }
+
+    /// Where the adapter counts what it could not handle as decided.
+    pub const fn counters_mut(&mut self) -> &mut Counters<'s> {
+        &mut self.counters
+    }
+
+    /// Decides one frame.
+    pub fn process<'p>(&mut self, policy: &'p Policy<'_>, frame: &Frame<'_>) -> Verdict<'p> {
+        self.process_observed(policy, frame, &mut Unobserved)
+    }
+
+    /// Decides one frame and tells the observer how.
+    pub fn process_observed<'p>(
+        &mut self,
+        policy: &'p Policy<'_>,
+        frame: &Frame<'_>,
+        observer: &mut impl Observer,
+    ) -> Verdict<'p> {
+        let mut verdict = [Verdict::UNDECIDED];
+        self.process_chunk::<Portable>(
+            policy,
+            core::slice::from_ref(frame),
+            &mut verdict,
+            observer,
+        );
+        let [verdict] = verdict;
+        verdict
+    }
+
+    /// Decides a batch of frames, each for itself, all under one version of the policy. `verdicts` takes the
+    /// decisions in the order of the frames; frames without a place for their verdict are not looked at. Yields how
+    /// many were decided.
+    pub fn process_batch<'p, C: Cpu>(
+        &mut self,
+        policy: &'p Policy<'_>,
+        frames: &[Frame<'_>],
+        verdicts: &mut [Verdict<'p>],
+    ) -> usize {
+        for (frames, verdicts) in frames.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+            self.process_chunk::<C>(policy, frames, verdicts, &mut Unobserved);
+        }
+        frames.len().min(verdicts.len())
+    }
+
+    /// Each pass takes all frames before the next begins, so that their waits for memory overlap.
+    #[inline(always)]
+    fn process_chunk<'p, C: Cpu>(
+        &mut self,
+        policy: &'p Policy<'_>,
+        frames: &[Frame<'_>],
+        verdicts: &mut [Verdict<'p>],
+        observer: &mut impl Observer,
+    ) {
+        for frame in frames {
+            frame.prefetch::<C>();
+        }
+        for ((job, frame), verdict) in self.jobs.iter_mut().zip(frames).zip(verdicts.iter_mut()) {
+            *verdict = Verdict::UNDECIDED;
+            let begun = match frame.ingress {
+                Ingress::Port(port) => outbound::begin(job, policy, frame, port, observer),
+                Ingress::Uplink(uplink) => inbound::begin(job, policy, frame, uplink, observer),
+            };
+            if let Err(decided) = begun {
+                *verdict = decided;
+                job.stage = Stage::Decided;
+            }
+            job.prefetch_tags::<C>(policy);
+        }
+        for (job, _) in self.jobs.iter_mut().zip(frames) {
+            job.match_tags::<C>(policy);
+        }
+        for (job, _) in self.jobs.iter_mut().zip(frames) {
+            job.resolve::<C>(policy);
+        }
+        for ((job, frame), verdict) in self.jobs.iter().zip(frames).zip(verdicts) {
+            let concluded = match job.stage {
+                Stage::Outbound => outbound::conclude(job, policy, frame, observer),
+                Stage::Tunnel => tunnel::conclude(job, policy, frame, observer),
+                Stage::Rewrite => rewrite::conclude_inbound(job, policy, frame, observer),
+                Stage::Decided => Ok(*verdict),
+            };
+            let decided = concluded.unwrap_or_else(|reason| Verdict::refused(reason, job.vsid));
+            *verdict = decided;
+            self.counters.count(frame, verdict, job.subnet);
+        }
+    }
+}
+
+impl Verdict<'_> {
+    /// What stands in a place for a verdict before there is one.
+    pub const UNDECIDED: Self = Self {
+        outcome: Outcome::Drop,
+        reason: None,
+        vsid: None,
+    };
+}

@@ -1,0 +1,132 @@
+//! Answers that the host gives for the network: who has an address, and that the gateway is there.
+
+pub(crate) mod arp;
+pub(crate) mod icmp;
+pub(crate) mod ndp;
+mod owned;
+
+use core::net::IpAddr;
+
+use crate::address::{Family, MacAddress, VlanId};
+use crate::datapath::{NextHop, Outcome};
+use crate::edit::{Edit, NoRoom, Push};
+use crate::offload::Offload;
+use crate::policy::{Location, Record};
+use crate::wire::{
+    ArpMessage, EthernetHeader, Facts, NeighborAdvertisement, NeighborSolicitation, multicast_mac,
+};
+
+pub use icmp::EchoReply;
+pub use owned::Owned;
+
+/// Bytes that every answer but an echo reply fits in.
+pub const LONGEST_MESSAGE: usize = NeighborAdvertisement::MAX_FRAME_LEN;
+
+/// An answer, to be written and sent out of where the question came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// An ARP reply (RFC 826).
+    Arp {
+        /// The message.
+        message: ArpMessage,
+        /// The VLAN to answer in.
+        vlan: Option<VlanId>,
+    },
+    /// A neighbour advertisement (RFC 4861 §4.4).
+    NeighborAdvertisement {
+        /// The message.
+        message: NeighborAdvertisement,
+        /// Who asked.
+        asker: MacAddress,
+        /// Who answers.
+        source: MacAddress,
+        /// The VLAN to answer in.
+        vlan: Option<VlanId>,
+    },
+    /// The gateway's answer to an echo request.
+    Echo(EchoReply),
+}
+
+impl Reply {
+    /// Writes the answer to `frame`, as it was received, to the front of `out`. Yields the answer's length.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if `out` is too short, or if `frame` is not the whole frame that is answered.
+    pub fn emit(&self, frame: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
+        match self {
+            Self::Arp { message, vlan } => message
+                .emit(message.target_mac, message.sender_mac, *vlan, out)
+                .ok_or(NoRoom),
+            Self::NeighborAdvertisement {
+                message,
+                asker,
+                source,
+                vlan,
+            } => {
+                let is_to_all = message.destination.is_multicast();
+                let destination = if is_to_all {
+                    multicast_mac(message.destination)
+                } else {
+                    *asker
+                };
+                message.emit(destination, *source, *vlan, out).ok_or(NoRoom)
+            }
+            Self::Echo(echo) => echo.emit(frame, out),
+        }
+    }
+}
+
+impl NextHop {
+    /// Writes the question for this next hop's MAC address, an ARP request or a neighbour solicitation, to the
+    /// front of `out`, which takes [`LONGEST_MESSAGE`] bytes. Yields the frame's length.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if `out` is too short.
+    pub fn solicitation(&self, out: &mut [u8]) -> Result<usize, NoRoom> {
+        match (self.source, self.address) {
+            (IpAddr::V4(source), IpAddr::V4(address)) => ArpMessage::request(
+                self.source_mac,
+                source,
+                address,
+            )
+            .emit(MacAddress::BROADCAST, self.source_mac, self.vlan, out),
+            (IpAddr::V6(source), IpAddr::V6(address)) => {
+                let message = NeighborSolicitation::resolve(source, self.source_mac, address);
+                message.emit(
+                    multicast_mac(message.destination),
+                    self.source_mac,
+                    self.vlan,
+                    out,
+                )
+            }
+            _ => None,
+        }
+        .ok_or(NoRoom)
+    }
+}
+
+/// Hands a question or answer between two machines of this host on as it is.
+fn pass_on(record: &Record, facts: &Facts) -> Option<Outcome<'static>> {
+    let Location::Port(port) = record.location() else {
+        return None;
+    };
+    let ethernet = EthernetHeader {
+        destination: record.mac,
+        source: facts.source,
+        vlan: None,
+        ethertype: facts.ethertype,
+    };
+    let edit = Edit {
+        pull: facts.network_offset,
+        push: Push::Ethernet(ethernet),
+        end: facts.end,
+        network: facts.network_offset,
+        network_family: facts.family().unwrap_or(Family::Ipv4),
+        decrement_hop_limit: false,
+        ecn: None,
+        rewrite: None,
+        offload: Offload::NONE,
+    };
+    Some(Outcome::Deliver { port, edit })
+}

@@ -1,0 +1,195 @@
+//! Neighbour discovery: answered from the records, for the gateway, and for the host's own provider
+//! addresses.
+
+use core::net::Ipv6Addr;
+
+use super::arp::{check_vlan, is_gateway, record_of};
+use super::{Reply, pass_on};
+use crate::address::{MacAddress, UplinkId, VlanId};
+use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
+use crate::policy::Policy;
+use crate::wire::{
+    Facts, Malformed, NeighborAdvertisement, NeighborMessage, NeighborSolicitation, Network,
+    icmpv6, protocol, read_neighbor_message,
+};
+
+/// The router's link-local address, the same in every subnet.
+pub(super) const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+
+/// A neighbour discovery message of a virtual machine, if it is one.
+#[inline(always)]
+pub(crate) fn from_port(
+    policy: &Policy<'_>,
+    sender: &Sender<'_>,
+    frame: &Frame<'_>,
+    facts: &Facts,
+) -> Result<Option<Outcome<'static>>, DropReason> {
+    match message_kind(frame, facts) {
+        None => Ok(None),
+        Some(kind) => answer_port(policy, sender, frame, facts, kind).map(Some),
+    }
+}
+
+/// The ICMPv6 type of a neighbour discovery message.
+#[inline(always)]
+fn message_kind(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
+    if facts.protocol != protocol::ICMPV6 || facts.network != Network::Ipv6 {
+        return None;
+    }
+    let kind = *facts.transport(frame.window).first()?;
+    (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT)
+        .contains(&kind)
+        .then_some(kind)
+}
+
+#[cold]
+fn answer_port(
+    policy: &Policy<'_>,
+    sender: &Sender<'_>,
+    frame: &Frame<'_>,
+    facts: &Facts,
+    kind: u8,
+) -> Result<Outcome<'static>, DropReason> {
+    match kind {
+        icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => return Err(DropReason::RouterGuard),
+        icmpv6::ROUTER_SOLICITATION => return Err(DropReason::Multicast),
+        _ => {}
+    }
+    match read(frame, facts)? {
+        NeighborMessage::Solicitation(message) => {
+            answer_solicitation(policy, sender, facts, &message)
+        }
+        NeighborMessage::Advertisement(message) => {
+            carry_advertisement(policy, sender, facts, &message)
+        }
+    }
+}
+
+fn read(frame: &Frame<'_>, facts: &Facts) -> Result<NeighborMessage, DropReason> {
+    read_neighbor_message(frame.window, facts).map_err(|malformed| match malformed {
+        Malformed::Truncated => DropReason::Truncated,
+        _ => DropReason::Malformed,
+    })
+}
+
+/// Whether an address is the sender's own: a record of its port, or link-local, which has none.
+fn is_own(policy: &Policy<'_>, sender: &Sender<'_>, address: Ipv6Addr) -> bool {
+    address.is_unicast_link_local() && address != ROUTER_LINK_LOCAL
+        || record_of(policy, sender, address.into())
+            .is_some_and(|record| record.is_on_port(sender.port))
+}
+
+fn answer_solicitation(
+    policy: &Policy<'_>,
+    sender: &Sender<'_>,
+    facts: &Facts,
+    message: &NeighborSolicitation,
+) -> Result<Outcome<'static>, DropReason> {
+    let tells_own_mac = message.source_mac.is_none_or(|mac| mac == sender.entry.mac);
+    if !tells_own_mac || !(message.is_probe() || is_own(policy, sender, message.source)) {
+        return Err(DropReason::NdSpoof);
+    }
+    let target = record_of(policy, sender, message.target.into());
+    if target.is_some_and(|record| record.is_on_port(sender.port)) {
+        return Err(DropReason::OwnAddress);
+    }
+    let is_to_one = facts.destination.is_unicast();
+    if let Some(outcome) = target
+        .filter(|_| is_to_one)
+        .and_then(|record| pass_on(record, facts))
+    {
+        return Ok(outcome);
+    }
+    let is_gateway =
+        || message.target == ROUTER_LINK_LOCAL || is_gateway(policy, sender, message.target.into());
+    let (mac, is_router) = match target {
+        Some(record) => (record.mac, false),
+        None if is_gateway() => (sender.settings.router_mac, true),
+        None => return Err(DropReason::NeighbourUnknown),
+    };
+    Ok(advertise(message, facts, mac, is_router, None))
+}
+
+fn advertise(
+    message: &NeighborSolicitation,
+    facts: &Facts,
+    mac: MacAddress,
+    is_router: bool,
+    vlan: Option<VlanId>,
+) -> Outcome<'static> {
+    let message = message.reply(message.target, mac, is_router);
+    Outcome::Reply(Reply::NeighborAdvertisement {
+        message,
+        asker: facts.source,
+        source: mac,
+        vlan,
+    })
+}
+
+/// An advertisement tells of its sender's own address, and goes to one machine of this host.
+fn carry_advertisement(
+    policy: &Policy<'_>,
+    sender: &Sender<'_>,
+    facts: &Facts,
+    message: &NeighborAdvertisement,
+) -> Result<Outcome<'static>, DropReason> {
+    let tells_own_mac = message.target_mac.is_none_or(|mac| mac == sender.entry.mac);
+    if !tells_own_mac
+        || !is_own(policy, sender, message.target)
+        || !is_own(policy, sender, message.source)
+    {
+        return Err(DropReason::NdSpoof);
+    }
+    if message.destination.is_multicast() {
+        return Err(DropReason::OwnAddress);
+    }
+    let receiver = record_of(policy, sender, message.destination.into());
+    receiver
+        .and_then(|record| pass_on(record, facts))
+        .ok_or(DropReason::NeighbourUnknown)
+}
+
+/// A neighbour discovery message of the provider network, if it is one.
+#[inline(always)]
+pub(crate) fn from_uplink(
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    facts: &Facts,
+    uplink: UplinkId,
+) -> Option<Result<Outcome<'static>, DropReason>> {
+    match message_kind(frame, facts)? {
+        icmpv6::NEIGHBOR_SOLICITATION | icmpv6::NEIGHBOR_ADVERTISEMENT => {
+            Some(answer_uplink(policy, frame, facts, uplink))
+        }
+        _ => None,
+    }
+}
+
+#[cold]
+fn answer_uplink(
+    policy: &Policy<'_>,
+    frame: &Frame<'_>,
+    facts: &Facts,
+    uplink: UplinkId,
+) -> Result<Outcome<'static>, DropReason> {
+    match read(frame, facts)? {
+        NeighborMessage::Solicitation(message) => {
+            let Some(own) = policy
+                .owned(message.target.into())
+                .filter(|own| own.uplink == uplink)
+            else {
+                return Ok(Outcome::Punt(Punt::NotOurs));
+            };
+            check_vlan(facts, own.vlan)?;
+            Ok(advertise(&message, facts, own.mac, false, own.vlan))
+        }
+        NeighborMessage::Advertisement(message) => Ok(Outcome::Punt(match message.target_mac {
+            Some(mac) if mac.is_unicast() => Punt::Neighbour {
+                uplink,
+                address: message.target.into(),
+                mac,
+            },
+            _ => Punt::NotOurs,
+        })),
+    }
+}

@@ -1,0 +1,120 @@
+//! The command line: what can be asked, and how the answer ends.
+
+mod allocate;
+mod check;
+mod policy;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Lets many tenants share one physical network while each believes it owns it.
+///
+/// One policy file describes the whole virtual network: physical networks, hosts, routing domains with their
+/// subnets, and virtual machines. Every command reads it; every host derives its own part from it.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_long_help = EXIT_STATUS)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0  all is well
+  1  something was found wrong
+  2  the command could not be carried out: wrong options, or a file that cannot be read or written";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Say what is wrong with a policy file, and where.
+    ///
+    /// Every error comes with its line and what to do about it. If there is none, shows what the file gives
+    /// each host: ports for its own machines, lookup records for all machines that they can reach, and the
+    /// memory that both copies of its tables take.
+    #[command(after_long_help = "Example:\n  netvirt check examples/two-hosts.toml")]
+    Check(PolicyArgs),
+    /// Give the machines of rewrite subnets their provider addresses.
+    ///
+    /// Under IP rewrite each customer address is carried under a provider address of its own. They are taken
+    /// from the pools of the physical networks and written into the file, once, so that all hosts agree on
+    /// them. Nothing else in the file is touched, and running it again changes nothing.
+    #[command(after_long_help = "Example:\n  netvirt allocate examples/three-tenants.toml")]
+    Allocate(PolicyArgs),
+}
+
+/// The one file that describes the virtual network.
+#[derive(Args)]
+struct PolicyArgs {
+    /// The policy file (TOML).
+    file: PathBuf,
+}
+
+/// Carries out what the command line says.
+pub fn run() -> ExitCode {
+    let mut out = io::stdout().lock();
+    let done = match Cli::parse().command {
+        Command::Check(PolicyArgs { file }) => check::run(&file, &mut out),
+        Command::Allocate(PolicyArgs { file }) => allocate::run(&file, &mut out),
+    };
+    match done.and_then(|()| Ok(out.flush()?)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Why a command did not end well.
+enum Failure {
+    /// Something was found wrong.
+    Found(String),
+    /// What was asked for could not be carried out.
+    Impossible(String),
+    /// Nobody takes the answer.
+    Output(io::Error),
+}
+
+impl Failure {
+    fn report(self) -> ExitCode {
+        let (status, message) = match self {
+            Self::Found(message) => (1, message),
+            Self::Impossible(message) => (2, format!("error: {message}")),
+            // Whoever reads only the first lines of the answer has what they want.
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Output(error) => (2, format!("error: standard output: {error}")),
+        };
+        complain(&message);
+        ExitCode::from(status)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// Says something on standard error; if nobody listens there, so be it.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "{}", message.trim_end());
+}
+
+fn plural(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

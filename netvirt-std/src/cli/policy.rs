@@ -1,0 +1,39 @@
+//! Reading the policy file.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+
+use netvirt_std::policy_file::{Diagnostics, PolicyFile};
+
+use super::{Failure, complain};
+
+/// The text of a policy file.
+pub fn read_text(path: &Path) -> Result<String, Failure> {
+    fs::read_to_string(path)
+        .map_err(|error| Failure::Impossible(format!("{}: {error}", path.display())))
+}
+
+/// Reads a policy file, and passes its warnings on.
+pub fn read(path: &Path) -> Result<PolicyFile, Failure> {
+    let text = read_text(path)?;
+    let file = PolicyFile::parse(&text, &name(path)).map_err(found)?;
+    if !file.warnings().is_empty() {
+        complain(&file.warnings().render(is_colourful()));
+    }
+    Ok(file)
+}
+
+/// The file's name in messages.
+pub fn name(path: &Path) -> String {
+    path.display().to_string()
+}
+
+pub fn found(diagnostics: Diagnostics) -> Failure {
+    Failure::Found(diagnostics.render(is_colourful()))
+}
+
+/// Whether who reads standard error sees colours (<https://no-color.org>).
+fn is_colourful() -> bool {
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}

@@ -1,0 +1,90 @@
+//! Frames that wait for a next hop's MAC address: few, and not for long.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netvirt_core::UplinkId;
+use netvirt_core::datapath::NextHop;
+use netvirt_core::offload::Offload;
+
+/// Next hops that are asked for at the same time.
+const MOST_NEXT_HOPS: usize = 64;
+/// Frames that wait for one next hop.
+const MOST_FRAMES: usize = 3;
+/// Nanoseconds until a question is asked again (RFC 4861 §10, RETRANS_TIMER).
+const ASK_AGAIN: u64 = 1_000_000_000;
+/// Nanoseconds until what waits is given up: three questions (RFC 4861 §10, MAX_MULTICAST_SOLICIT).
+const GIVE_UP: u64 = 3 * ASK_AGAIN;
+
+/// An edited frame whose destination MAC address is still missing.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub bytes: Vec<u8>,
+    pub offload: Offload,
+}
+
+/// There is no room for the frame.
+#[derive(Debug)]
+pub(crate) struct QueueFull;
+
+#[derive(Debug)]
+struct Waiting {
+    first_asked: u64,
+    last_asked: u64,
+    frames: Vec<Kept>,
+}
+
+/// Frames by the next hop that they wait for.
+#[derive(Debug, Default)]
+pub(crate) struct HeldFrames {
+    next_hops: BTreeMap<(u32, IpAddr), Waiting>,
+}
+
+impl HeldFrames {
+    /// Keeps a frame. Says whether the next hop is to be asked, for the first time or once more.
+    pub fn keep(&mut self, next_hop: &NextHop, frame: Kept, now: u64) -> Result<bool, QueueFull> {
+        let key = (next_hop.uplink.0, next_hop.address);
+        let has_room = self.next_hops.len() < MOST_NEXT_HOPS || self.next_hops.contains_key(&key);
+        if !has_room {
+            return Err(QueueFull);
+        }
+        let mut ask = false;
+        let waiting = self.next_hops.entry(key).or_insert_with(|| {
+            ask = true;
+            Waiting {
+                first_asked: now,
+                last_asked: now,
+                frames: Vec::new(),
+            }
+        });
+        if waiting.frames.len() == MOST_FRAMES {
+            return Err(QueueFull);
+        }
+        if now.saturating_sub(waiting.last_asked) >= ASK_AGAIN {
+            waiting.last_asked = now;
+            ask = true;
+        }
+        waiting.frames.push(frame);
+        Ok(ask)
+    }
+
+    /// What waited for a next hop; none if it was not asked for.
+    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<Kept>> {
+        Some(self.next_hops.remove(&(uplink.0, address))?.frames)
+    }
+
+    /// Gives up what waited too long.
+    pub fn expire(&mut self, now: u64) -> Vec<Kept> {
+        let is_over = |waiting: &Waiting| now.saturating_sub(waiting.first_asked) >= GIVE_UP;
+        let over: Vec<_> = self
+            .next_hops
+            .iter()
+            .filter(|(_, waiting)| is_over(waiting))
+            .map(|(key, _)| *key)
+            .collect();
+        over.iter()
+            .filter_map(|key| self.next_hops.remove(key))
+            .flat_map(|waiting| waiting.frames)
+            .collect()
+    }
+}

@@ -1,0 +1,517 @@
+//! What one host needs of the whole: the changes that build its policy from nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use netvirt_core::address::UplinkId;
+use netvirt_core::policy::{
+    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, MAX_CHANGE_LENGTH,
+    Method, Neighbour, Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
+    TransactionWriter,
+};
+use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, ProviderAddress, Vsid};
+
+use super::diagnostic::suggestion;
+use super::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
+use super::reader::SubnetMethod;
+
+/// The only uplink that a host has so far.
+const UPLINK: UplinkId = UplinkId(0);
+/// Hyper-V's metric for on-link customer routes.
+const ON_LINK_METRIC: u32 = 255;
+
+/// The policy of one host, with the names that its numbers stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPolicy {
+    /// The host's name.
+    pub name: String,
+    /// Its number, the position of its name in `host_names`.
+    pub local_host: HostId,
+    /// The changes, each valid against those before; applied to an empty policy they build the host's.
+    pub changes: Vec<Change>,
+    /// The names of the hosts that this one has to know, by [`HostId`].
+    pub host_names: Vec<String>,
+    /// The routing domains that it has to know, by [`DomainId`].
+    pub domains: Vec<DomainInfo>,
+    /// The subnets of these.
+    pub subnets: Vec<SubnetInfo>,
+    /// The ports of its own virtual machines, by [`PortId`].
+    pub ports: Vec<PortInfo>,
+    /// All virtual machines in these routing domains, here and elsewhere, in the order of the file.
+    pub machines: Vec<MachineInfo>,
+    /// The MAC address of the uplink.
+    pub uplink_mac: MacAddress,
+}
+
+/// A routing domain as the operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainInfo {
+    /// The number that the datapath knows it by.
+    pub domain: DomainId,
+    /// Its name.
+    pub name: String,
+    /// Its GUID in braces, if it was given one.
+    pub id: Option<String>,
+}
+
+/// A virtual subnet as the operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetInfo {
+    /// Its VSID.
+    pub vsid: Vsid,
+    /// Its routing domain.
+    pub domain: DomainId,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+}
+
+/// A port of the host's switch and the virtual machine on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortInfo {
+    /// The port's number.
+    pub port: PortId,
+    /// The virtual machine's name.
+    pub name: String,
+    /// The network interface of the host that the machine hangs on, if it was given one.
+    pub interface: Option<String>,
+    /// The virtual subnet.
+    pub vsid: Vsid,
+    /// The machine's MAC address.
+    pub mac: MacAddress,
+    /// The machine's customer addresses.
+    pub addresses: Vec<CustomerAddress>,
+}
+
+/// A virtual machine that the host can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineInfo {
+    /// Its name.
+    pub name: String,
+    /// Its virtual subnet.
+    pub vsid: Vsid,
+    /// Its MAC address.
+    pub mac: MacAddress,
+    /// Where it runs.
+    pub location: Location,
+    /// Its customer addresses.
+    pub addresses: Vec<CustomerAddress>,
+}
+
+impl HostPolicy {
+    /// The changes in the core's one encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut buffer = vec![0; self.changes.len() * MAX_CHANGE_LENGTH];
+        let mut writer = TransactionWriter::new(&mut buffer);
+        for change in &self.changes {
+            writer
+                .push(change)
+                .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
+        }
+        let length = writer.finish().len();
+        buffer.truncate(length);
+        buffer.shrink_to_fit();
+        buffer
+    }
+
+    /// The port of the virtual machine `name`, if it runs here.
+    pub fn port(&self, name: &str) -> Option<&PortInfo> {
+        self.ports.iter().find(|port| port.name == name)
+    }
+
+    /// The name of a host.
+    pub fn host_name(&self, host: HostId) -> Option<&str> {
+        self.host_names.get(host.0 as usize).map(String::as_str)
+    }
+
+    /// The name of a routing domain.
+    pub fn domain_name(&self, domain: DomainId) -> Option<&str> {
+        let info = self.domains.get(domain.0 as usize)?;
+        Some(&info.name)
+    }
+}
+
+/// A host name that the policy file does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownHost {
+    /// The name asked for.
+    pub name: String,
+    remedy: String,
+}
+
+impl fmt::Display for UnknownHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the policy file has no host {:?}: {}",
+            self.name, self.remedy
+        )
+    }
+}
+
+impl std::error::Error for UnknownHost {}
+
+pub(super) fn for_host(model: &Model, name: &str) -> Result<HostPolicy, UnknownHost> {
+    let named = |host: &Host| host.name.value.0 == name;
+    match model.hosts.iter().position(named) {
+        Some(position) => Ok(Derivation::new(model, position).finish()),
+        None => Err(UnknownHost {
+            name: name.into(),
+            remedy: suggestion(
+                name,
+                model.hosts.iter().map(|host| host.name.value.0.as_str()),
+            ),
+        }),
+    }
+}
+
+/// One host's part of the file and the numbers given to what is in it, in the order of the file.
+struct Derivation<'m> {
+    model: &'m Model,
+    local: usize,
+    domains: BTreeMap<usize, DomainId>,
+    hosts: BTreeMap<usize, HostId>,
+    ports: BTreeMap<usize, PortId>,
+}
+
+impl<'m> Derivation<'m> {
+    fn new(model: &'m Model, local: usize) -> Self {
+        let domains = needed_domains(model, local);
+        let hosts: BTreeSet<usize> = model
+            .machines
+            .iter()
+            .filter(|machine| domains.contains(&model.subnet_of(machine).domain))
+            .flat_map(|machine| [Some(machine.host.value), previous_host(machine)])
+            .flatten()
+            .chain([local])
+            .collect();
+        let positions = model.machines.iter().enumerate();
+        let here = positions.filter(|(_, machine)| machine.host.value == local);
+        Self {
+            model,
+            local,
+            domains: numbered(domains, DomainId),
+            hosts: numbered(hosts, HostId),
+            ports: numbered(here.map(|(position, _)| position), PortId),
+        }
+    }
+
+    fn finish(&self) -> HostPolicy {
+        let host = &self.model.hosts[self.local];
+        HostPolicy {
+            name: host.name.value.0.clone(),
+            local_host: self.hosts[&self.local],
+            changes: self.changes(host),
+            host_names: self
+                .hosts
+                .keys()
+                .map(|h| self.model.hosts[*h].name.value.0.clone())
+                .collect(),
+            domains: self
+                .domains
+                .iter()
+                .map(|(position, id)| self.domain_info(*position, *id))
+                .collect(),
+            subnets: self
+                .subnets()
+                .map(|(subnet, domain)| subnet_info(subnet, domain))
+                .collect(),
+            ports: self
+                .ports
+                .iter()
+                .map(|(position, port)| self.port_info(*position, *port))
+                .collect(),
+            machines: self
+                .machines()
+                .map(|(position, m)| self.machine_info(position, m))
+                .collect(),
+            uplink_mac: host.uplink_mac.value,
+        }
+    }
+
+    fn changes(&self, host: &Host) -> Vec<Change> {
+        let mut changes = vec![Change::SetSettings(self.settings())];
+        changes.extend(
+            self.domains
+                .values()
+                .map(|domain| Change::AddDomain(*domain)),
+        );
+        changes.extend(self.subnets().map(|(subnet, domain)| Change::AddSubnet {
+            vsid: subnet.vsid.value,
+            domain,
+        }));
+        changes.extend(
+            self.subnets()
+                .flat_map(|(subnet, _)| on_link_routes(subnet)),
+        );
+        changes.extend(self.other_hosts());
+        changes.extend(self.provider_addresses(host));
+        changes.extend(self.provider_routes(host));
+        changes.extend(neighbours(host));
+        changes.extend(self.ports.iter().map(|(position, port)| {
+            let machine = &self.model.machines[*position];
+            Change::AddPort(Port {
+                port: *port,
+                vsid: Some(self.model.subnet_of(machine).vsid.value),
+                mac: machine.mac.value,
+            })
+        }));
+        changes.extend(
+            self.machines()
+                .flat_map(|(position, m)| self.records(position, m)),
+        );
+        changes.extend(self.off_link_routes());
+        changes.extend(self.peerings());
+        changes
+    }
+
+    fn settings(&self) -> Settings {
+        let said = &self.model.settings;
+        Settings {
+            local_host: self.hosts[&self.local],
+            router_mac: said.router_mac,
+            flow_id: said.flow_id,
+            outer_ttl: said.outer_ttl,
+            dscp: said.dscp,
+            reception: said.reception,
+        }
+    }
+
+    /// The subnets of the needed domains, domain by domain.
+    fn subnets(&self) -> impl Iterator<Item = (&'m Subnet, DomainId)> {
+        let model = self.model;
+        let domains = self.domains.iter().map(|(position, id)| (*position, *id));
+        domains.flat_map(move |(position, id)| model.subnets_of(position).map(move |s| (s, id)))
+    }
+
+    /// The machines in the needed domains and their positions in the file.
+    fn machines(&self) -> impl Iterator<Item = (usize, &'m VirtualMachine)> {
+        let positions = self.model.machines.iter().enumerate();
+        positions.filter(|(_, m)| self.domains.contains_key(&self.model.subnet_of(m).domain))
+    }
+
+    fn other_hosts(&self) -> impl Iterator<Item = Change> {
+        let others = self
+            .hosts
+            .iter()
+            .filter(|(position, _)| **position != self.local);
+        others.flat_map(|(position, id)| {
+            let addresses = self.model.hosts[*position].addresses.iter();
+            std::iter::once(Change::AddHost(*id))
+                .chain(addresses.map(|address| Change::AddHostAddress(*id, address.value)))
+        })
+    }
+
+    fn provider_addresses(&self, host: &Host) -> impl Iterator<Item = Change> {
+        host.addresses.iter().filter_map(|address| {
+            let network = self.model.network_of(address.value.get())?;
+            Some(Change::AddProviderAddress(host_address(
+                host,
+                network,
+                address.value,
+            )))
+        })
+    }
+
+    fn provider_routes(&self, host: &Host) -> impl Iterator<Item = Change> {
+        let networks = self.model.networks_of(host).into_iter();
+        networks.flat_map(|network| &network.routes).map(|route| {
+            Change::AddProviderRoute(ProviderRoute {
+                prefix: route.prefix.value,
+                next_hop: route.next_hop.value,
+                metric: route.metric,
+            })
+        })
+    }
+
+    fn records(&self, position: usize, machine: &VirtualMachine) -> Vec<Change> {
+        let record = |kind, method| {
+            Change::AddRecord(LookupRecord {
+                vsid: self.model.subnet_of(machine).vsid.value,
+                kind,
+                mac: machine.mac.value,
+                location: self.location(position, machine),
+                previous: previous_host(machine).map(|host| self.hosts[&host]),
+                method,
+            })
+        };
+        let addresses = machine.addresses().iter().enumerate();
+        let mut records: Vec<Change> = addresses
+            .map(|(nth, address)| {
+                record(RecordKind::Static(address.value), self.method(machine, nth))
+            })
+            .collect();
+        if machine.is_gateway() {
+            records.push(record(RecordKind::GatewayWildcard, Method::Encapsulate));
+        }
+        records
+    }
+
+    fn location(&self, position: usize, machine: &VirtualMachine) -> Location {
+        match self.ports.get(&position) {
+            Some(port) => Location::Port(*port),
+            None => Location::Host(self.hosts[&machine.host.value]),
+        }
+    }
+
+    /// How the `nth` address of a machine is reached.
+    fn method(&self, machine: &VirtualMachine, nth: usize) -> Method {
+        let rewrites = self.model.subnet_of(machine).method == SubnetMethod::Rewrite;
+        match machine.provider_addresses().get(nth) {
+            Some(provider) if rewrites => Method::Rewrite {
+                provider_address: provider.value,
+                use_vm_mac: machine.uses_vm_mac(),
+            },
+            _ => Method::Encapsulate,
+        }
+    }
+
+    fn off_link_routes(&self) -> impl Iterator<Item = Change> {
+        self.domains.keys().flat_map(|position| {
+            self.model.domains[*position]
+                .routes
+                .iter()
+                .filter_map(|route| {
+                    let next_hop = route.next_hop.value;
+                    let holds = |subnet: &&Subnet| {
+                        subnet
+                            .prefixes
+                            .iter()
+                            .any(|p| p.value.contains(next_hop.get()))
+                    };
+                    Some(Change::AddCustomerRoute(CustomerRoute {
+                        vsid: self.model.subnets_of(*position).find(holds)?.vsid.value,
+                        prefix: route.prefix.value,
+                        target: RouteTarget::Via(next_hop),
+                        metric: route.metric,
+                    }))
+                })
+        })
+    }
+
+    fn peerings(&self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for rule in &self.model.peerings {
+            let domains = (self.domains.get(&rule.from), self.domains.get(&rule.to));
+            let (Some(&from), Some(&to)) = domains else {
+                continue;
+            };
+            changes.push(Change::AddPeering(Peering { from, to }));
+            if rule.both_ways {
+                changes.push(Change::AddPeering(Peering { from: to, to: from }));
+            }
+        }
+        changes
+    }
+
+    fn domain_info(&self, position: usize, domain: DomainId) -> DomainInfo {
+        let said = &self.model.domains[position];
+        DomainInfo {
+            domain,
+            name: said.name.value.0.clone(),
+            id: said.id.as_ref().map(|id| id.value.braced().to_string()),
+        }
+    }
+
+    fn port_info(&self, position: usize, port: PortId) -> PortInfo {
+        let machine = &self.model.machines[position];
+        PortInfo {
+            port,
+            name: machine.name.value.0.clone(),
+            interface: machine
+                .interface
+                .as_ref()
+                .map(|interface| interface.value.0.clone()),
+            vsid: self.model.subnet_of(machine).vsid.value,
+            mac: machine.mac.value,
+            addresses: machine
+                .addresses()
+                .iter()
+                .map(|address| address.value)
+                .collect(),
+        }
+    }
+
+    fn machine_info(&self, position: usize, machine: &VirtualMachine) -> MachineInfo {
+        MachineInfo {
+            name: machine.name.value.0.clone(),
+            vsid: self.model.subnet_of(machine).vsid.value,
+            mac: machine.mac.value,
+            location: self.location(position, machine),
+            addresses: machine
+                .addresses()
+                .iter()
+                .map(|address| address.value)
+                .collect(),
+        }
+    }
+}
+
+/// The routing domains whose records a host needs: those of the machines that run here or ran here
+/// before, and those peered with them.
+fn needed_domains(model: &Model, local: usize) -> BTreeSet<usize> {
+    let own: BTreeSet<usize> = model
+        .machines
+        .iter()
+        .filter(|m| m.host.value == local || previous_host(m) == Some(local))
+        .map(|machine| model.subnet_of(machine).domain)
+        .collect();
+    let peers = model.peerings.iter().flat_map(|rule| {
+        let outward = own.contains(&rule.from).then_some(rule.to);
+        let inward = own.contains(&rule.to).then_some(rule.from);
+        [outward, inward]
+    });
+    peers.flatten().chain(own.iter().copied()).collect()
+}
+
+fn previous_host(machine: &VirtualMachine) -> Option<usize> {
+    machine.migrating_from.as_ref().map(|host| host.value)
+}
+
+/// Gives the positions the numbers 0, 1, 2 and so on.
+fn numbered<Id>(
+    positions: impl IntoIterator<Item = usize>,
+    id: impl Fn(u32) -> Id,
+) -> BTreeMap<usize, Id> {
+    positions.into_iter().zip((0..).map(id)).collect()
+}
+
+fn subnet_info(subnet: &Subnet, domain: DomainId) -> SubnetInfo {
+    SubnetInfo {
+        vsid: subnet.vsid.value,
+        domain,
+        name: subnet.name.as_ref().map(|name| name.value.0.clone()),
+    }
+}
+
+fn on_link_routes(subnet: &Subnet) -> impl Iterator<Item = Change> {
+    subnet.prefixes.iter().map(|prefix| {
+        Change::AddCustomerRoute(CustomerRoute {
+            vsid: subnet.vsid.value,
+            prefix: prefix.value,
+            target: RouteTarget::OnLink,
+            metric: ON_LINK_METRIC,
+        })
+    })
+}
+
+fn host_address(host: &Host, network: &PhysicalNetwork, address: ProviderAddress) -> HostAddress {
+    HostAddress {
+        address,
+        prefix_length: network.prefix.value.length(),
+        uplink: UPLINK,
+        mac: host.uplink_mac.value,
+        vlan: network.vlan,
+        mtu: network.mtu.value,
+        state: AddressState::Preferred,
+    }
+}
+
+fn neighbours(host: &Host) -> impl Iterator<Item = Change> {
+    host.neighbours.iter().map(|neighbour| {
+        Change::SetNeighbour(Neighbour {
+            uplink: UPLINK,
+            address: neighbour.address.value,
+            mac: neighbour.mac,
+        })
+    })
+}

@@ -1,0 +1,272 @@
+//! What is wrong with a policy file, where it stands, and what to do about it.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+/// A range of bytes in the text of a policy file.
+pub type Span = Range<usize>;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The file cannot be used.
+    Error,
+    /// The file can be used, but something in it will not work as written.
+    Warning,
+}
+
+/// A place in the file and what is to be said about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The bytes it is about.
+    pub span: Span,
+    /// The remark beside them; may be empty.
+    pub text: String,
+}
+
+/// One thing that is wrong, or will not work, in a policy file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    severity: Severity,
+    message: String,
+    place: Label,
+    related: Vec<Label>,
+    remedy: Option<String>,
+}
+
+impl Diagnostic {
+    pub(super) fn error(span: &Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Error, span, message)
+    }
+
+    pub(super) fn warning(span: &Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, span, message)
+    }
+
+    fn new(severity: Severity, span: &Span, message: impl Into<String>) -> Self {
+        let place = Label {
+            span: span.clone(),
+            text: String::new(),
+        };
+        Self {
+            severity,
+            message: message.into(),
+            place,
+            related: Vec::new(),
+            remedy: None,
+        }
+    }
+
+    pub(super) fn there(mut self, span: &Span, text: impl Into<String>) -> Self {
+        self.related.push(Label {
+            span: span.clone(),
+            text: text.into(),
+        });
+        self
+    }
+
+    pub(super) fn remedy(mut self, text: impl Into<String>) -> Self {
+        self.remedy = Some(text.into());
+        self
+    }
+
+    /// Whether it is an error or a warning.
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Where.
+    pub fn place(&self) -> &Label {
+        &self.place
+    }
+
+    /// Other places that have to do with it, such as the one that it clashes with.
+    pub fn related(&self) -> &[Label] {
+        &self.related
+    }
+
+    /// What to do about it, where the message does not say so already.
+    pub fn remedy_text(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+}
+
+/// Everything that is wrong with a policy file, in the order of its lines.
+///
+/// `Display` renders plain text with the lines of the file; [`Diagnostics::render`] adds colour.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Diagnostics {
+    file_name: String,
+    text: Arc<str>,
+    /// Where the lines begin.
+    lines: Arc<[usize]>,
+    list: Vec<Diagnostic>,
+}
+
+impl Diagnostics {
+    pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
+        list.sort_by_key(|diagnostic| diagnostic.place.span.start);
+        Self {
+            file_name: file_name.into(),
+            text: text.into(),
+            lines: line_starts(text).collect(),
+            list,
+        }
+    }
+
+    /// The diagnostics in the order of the file.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Diagnostic> {
+        self.list.iter()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether one of them is an error.
+    pub fn has_errors(&self) -> bool {
+        self.list.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// Line and column, both counted from 1, columns in characters.
+    pub fn position(&self, span: &Span) -> (usize, usize) {
+        let line = self.lines.partition_point(|start| *start <= span.start);
+        let start = line.checked_sub(1).map_or(0, |line| self.lines[line]);
+        let before = self.text.get(start..span.start).unwrap_or_default();
+        (line, before.chars().count() + 1)
+    }
+
+    /// All diagnostics as text for a terminal, with the lines of the file that they are about.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let reports: Vec<String> = self
+            .list
+            .iter()
+            .map(|diagnostic| self.render_one(diagnostic, &renderer))
+            .collect();
+        reports.join("\n\n")
+    }
+
+    fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
+        // Only the lines concerned are handed over: the renderer reads all the text it is given.
+        let window = self.lines_around(diagnostic);
+        let (first_line, _) = self.position(&(window.start..window.start));
+        let inside = |span: &Span| {
+            let start = span.start.clamp(window.start, window.end) - window.start;
+            let end = span.end.clamp(window.start, window.end) - window.start;
+            start..end.max(start)
+        };
+        let place = AnnotationKind::Primary.span(inside(&diagnostic.place.span));
+        let related = diagnostic.related.iter().map(|label| {
+            AnnotationKind::Context
+                .span(inside(&label.span))
+                .label(&label.text)
+        });
+        let snippet = Snippet::source(&self.text[window.clone()])
+            .path(&self.file_name)
+            .line_start(first_line)
+            .annotation(match diagnostic.place.text.as_str() {
+                "" => place,
+                text => place.label(text),
+            })
+            .annotations(related);
+        let level = match diagnostic.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let report = level.primary_title(&diagnostic.message).element(snippet);
+        let report = match &diagnostic.remedy {
+            Some(remedy) => report.element(Level::HELP.message(remedy)),
+            None => report,
+        };
+        renderer.render(&[report])
+    }
+
+    fn lines_around(&self, diagnostic: &Diagnostic) -> Span {
+        let places = || std::iter::once(&diagnostic.place).chain(&diagnostic.related);
+        let start = places().map(|label| label.span.start).min().unwrap_or(0);
+        let end = places().map(|label| label.span.end).max().unwrap_or(0);
+        let start = self.text.get(..start).and_then(|text| text.rfind('\n'));
+        let end_of_line = self.text.get(end..).and_then(|text| text.find('\n'));
+        start.map_or(0, |newline| newline + 1)
+            ..end_of_line.map_or(self.text.len(), |newline| end + newline)
+    }
+}
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl fmt::Debug for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Diagnostics {}
+
+fn line_starts(text: &str) -> impl Iterator<Item = usize> {
+    let behind_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+    std::iter::once(0).chain(behind_newlines)
+}
+
+/// Where reading and validation note what they find.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    found: RefCell<Vec<Diagnostic>>,
+}
+
+impl Log {
+    pub(super) fn note(&self, diagnostic: Diagnostic) {
+        self.found.borrow_mut().push(diagnostic);
+    }
+
+    pub(super) fn has_errors(&self) -> bool {
+        let found = self.found.borrow();
+        found
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    pub(super) fn into_diagnostics(self, file_name: &str, text: &str) -> Diagnostics {
+        Diagnostics::new(file_name, text, self.found.into_inner())
+    }
+}
+
+/// The one of `known` that `word` was probably meant to be, as a remedy; else what there is.
+pub(super) fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let mut known: Vec<&str> = known.collect();
+    known.sort_unstable();
+    let near = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
+        .filter(|(similarity, _)| *similarity > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match near {
+        Some((_, candidate)) => format!("did you mean `{candidate}`?"),
+        None if known.is_empty() => "there is none yet: add it".into(),
+        None if known.len() > 16 => "see that it is spelled as where it is described".into(),
+        None => format!("choose one of: {}", known.join(", ")),
+    }
+}

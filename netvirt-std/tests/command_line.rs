@@ -1,0 +1,141 @@
+//! What the program `netvirt` does when it is called.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const TWO_HOSTS: &str = include_str!("../../examples/two-hosts.toml");
+const THREE_TENANTS: &str = include_str!("../../examples/three-tenants.toml");
+
+struct Answer {
+    status: Option<i32>,
+    out: String,
+    complaints: String,
+}
+
+fn netvirt() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netvirt"));
+    command.env_remove("NO_COLOR");
+    command
+}
+
+fn ask(command: &str, file: &Path) -> Answer {
+    let output = netvirt().arg(command).arg(file).output().unwrap();
+    Answer {
+        status: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        complaints: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// A directory with the text in a policy file.
+fn file_with(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("site.toml");
+    fs::write(&file, text).unwrap();
+    (directory, file)
+}
+
+/// The example without the provider addresses that were given to its machines.
+fn not_yet_allocated() -> String {
+    let is_given = |line: &&str| line.starts_with("provider-addresses");
+    let lines = THREE_TENANTS.split_inclusive('\n');
+    let kept: String = lines.filter(|line| !is_given(line)).collect();
+    assert_ne!(kept, THREE_TENANTS);
+    kept
+}
+
+#[test]
+fn a_good_file_is_summed_up_host_by_host() {
+    let (_directory, file) = file_with(TWO_HOSTS);
+    let answer = ask("check", &file);
+    assert_eq!(answer.status, Some(0));
+    assert_eq!(answer.complaints, "");
+    let lines: Vec<_> = answer.out.lines().collect();
+    let expected = "site.toml is good: 1 physical network, 2 hosts, 2 routing domains, \
+        2 virtual subnets, 4 virtual machines, 0 peerings.";
+    assert!(lines[0].ends_with(expected), "{}", answer.out);
+    for (line, host) in lines[4..].iter().zip(["host-1", "host-2"]) {
+        let cells: Vec<_> = line.split_whitespace().take(4).collect();
+        assert_eq!(cells, [host, "2", "4", "1"]);
+    }
+    assert_eq!(lines.len(), 6);
+}
+
+#[test]
+fn findings_are_told_with_their_place_and_end_with_1() {
+    let (_directory, file) = file_with(&TWO_HOSTS.replace("10.0.0.7", "10.0.9.7"));
+    for command in ["check", "allocate"] {
+        let answer = ask(command, &file);
+        assert_eq!(answer.status, Some(1));
+        assert_eq!(answer.out, "");
+        assert!(answer.complaints.contains("site.toml:"));
+        assert!(answer.complaints.contains("10.0.9.7"));
+    }
+}
+
+#[test]
+fn what_cannot_be_carried_out_ends_with_2() {
+    let missing = ask("check", Path::new("no/such/site.toml"));
+    assert_eq!(missing.status, Some(2));
+    assert!(missing.complaints.contains("no/such/site.toml"));
+    let unknown = ask("chekc", Path::new("site.toml"));
+    assert_eq!(unknown.status, Some(2));
+    assert!(unknown.complaints.contains("'check'"));
+}
+
+#[test]
+fn allocation_restores_the_addresses_and_touches_nothing_else() {
+    let (_directory, file) = file_with(&not_yet_allocated());
+    assert_eq!(ask("check", &file).status, Some(1));
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    let answer = ask("allocate", &file);
+    assert_eq!((answer.status, &*answer.complaints), (Some(0), ""));
+    assert_eq!(ask("check", &file).status, Some(0));
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o640);
+
+    let text = fs::read_to_string(&file).unwrap();
+    let given = |line: &&str| line.starts_with("provider-addresses");
+    let others: String = text
+        .split_inclusive('\n')
+        .filter(|line| !given(line))
+        .collect();
+    assert_eq!(others, not_yet_allocated());
+    let machines = text.lines().filter(given).count();
+    assert_eq!(answer.out.lines().skip(4).count(), machines);
+}
+
+#[test]
+fn a_file_that_needs_nothing_is_not_even_written() {
+    let (_directory, file) = file_with(THREE_TENANTS);
+    let before = fs::metadata(&file).unwrap();
+    let answer = ask("allocate", &file);
+    assert_eq!(answer.status, Some(0));
+    assert!(answer.out.contains("unchanged"));
+    let after = fs::metadata(&file).unwrap();
+    assert_eq!(before.ino(), after.ino());
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+}
+
+#[test]
+fn a_link_to_the_file_stays_a_link() {
+    let (directory, file) = file_with(&not_yet_allocated());
+    let link = directory.path().join("link.toml");
+    symlink(&file, &link).unwrap();
+    assert_eq!(ask("allocate", &link).status, Some(0));
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(ask("check", &file).status, Some(0));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let (_directory, file) = file_with(TWO_HOSTS);
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let mut command = netvirt();
+    command.arg("check").arg(&file).stdout(Stdio::from(writer));
+    assert_eq!(command.status().unwrap().code(), Some(0));
+}

@@ -1,0 +1,114 @@
+//! What the gate proves: one function for every entry point of the datapath and for policy changes, which
+//! firmware takes between packets. Each passes on arguments that the compiler cannot know. A new entry point
+//! of netvirt-core gets its function here.
+
+use core::net::IpAddr;
+use core::ops::Range;
+
+use netvirt_core::checksum::{self, Delta};
+use netvirt_core::counters::Counters;
+use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
+use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
+use netvirt_core::policy::{Policies, Policy, Refused, Transaction};
+use netvirt_core::proxy::Owned;
+use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
+use netvirt_core::wire::{self, Facts, Malformed};
+use netvirt_core::{AddressBits, InvalidAddress, MacAddress, Prefix, Vsid};
+
+/// Exports each function under its own name, so that linker and optimizer must keep it. No C program calls
+/// them: arguments and results may be any Rust type.
+macro_rules! entry_points {
+    ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            #[allow(improper_ctypes_definitions)]
+            extern "C" fn $name($($argument: $type),*) $(-> $result)? $body
+        )*
+    };
+}
+
+entry_points! {
+    fn vsid_new(value: u32) -> Result<Vsid, InvalidAddress> { Vsid::new(value) }
+    fn mac_address_unicast(mac: MacAddress) -> Result<MacAddress, InvalidAddress> { mac.unicast() }
+    fn prefix_contains(prefix: Prefix, address: IpAddr) -> bool { prefix.contains(address) }
+}
+
+entry_points! {
+    fn wire_parse(window: &[u8], total_length: usize, offset: usize) -> Result<Facts, Malformed> {
+        wire::parse(window, total_length, offset)
+    }
+    fn wire_ipv4_header_is_valid(window: &[u8], facts: &Facts) -> bool {
+        wire::ipv4_header_is_valid(window, facts)
+    }
+    fn facts_transport(facts: &Facts, window: &[u8]) -> usize { facts.transport(window).len() }
+}
+
+entry_points! {
+    fn checksum_sum(bytes: &[u8]) -> u16 { checksum::sum(bytes) }
+    fn checksum_ipv4_header_sum(header: &[u8; 20]) -> u16 { checksum::ipv4_header_sum(header) }
+    fn checksum_transport_sum(source: AddressBits, destination: AddressBits, protocol: u8, segment: &[u8]) -> u16 {
+        checksum::transport_sum(source, destination, protocol, segment)
+    }
+    fn delta_between(old: AddressBits, new: AddressBits) -> Delta { Delta::between(old, new) }
+    fn delta_apply_udp(delta: Delta, checksum: u16) -> u16 { delta.apply_udp(checksum) }
+}
+
+entry_points! {
+    fn index_find(index: &Index<'_>, key: &Key, number: u32) -> Option<u32> {
+        index.find(key, |found| found == number)
+    }
+    fn index_insert(index: &mut Index<'_>, key: &Key, number: u32) -> Result<(), Full> { index.insert(key, number) }
+    fn index_remove(index: &mut Index<'_>, key: &Key, number: u32) -> bool { index.remove(key, number) }
+    fn ipv4_pool_lookup(pool: &Ipv4Pool<'_>, run: Run, address: AddressBits) -> Option<u32> {
+        pool.lookup(run, address)
+    }
+    fn ipv6_pool_lookup(pool: &Ipv6Pool<'_>, run: Run, address: AddressBits) -> Option<u32> {
+        pool.lookup(run, address)
+    }
+}
+
+entry_points! {
+    fn policies_apply(policies: &mut Policies<'_>, transaction: Transaction<'_>) -> Result<(), Refused> {
+        policies.apply(transaction)
+    }
+}
+
+entry_points! {
+    fn worker_process(worker: &mut Worker<'_>, policy: &Policy<'_>, frame: &Frame<'_>, room: &mut [u8]) -> Option<usize> {
+        let verdict = worker.process(policy, frame);
+        let edited = match &verdict.outcome {
+            Outcome::Reply(reply) => reply.emit(frame.window, room).ok(),
+            Outcome::Hold { next_hop, .. } => next_hop.solicitation(room).ok(),
+            _ => verdict.edit()?.apply_into(frame.window, room).ok(),
+        };
+        if edited.is_none() {
+            worker.counters_mut().lost(&verdict, DropReason::NoHeadroom);
+        }
+        edited
+    }
+    fn worker_process_batch(
+        worker: &mut Worker<'_>,
+        policy: &Policy<'_>,
+        frames: &[Frame<'_>],
+        counted: &mut Counters<'_>
+    ) -> usize {
+        let mut verdicts = [Verdict::UNDECIDED; 32];
+        let decided = worker.process_batch::<Portable>(policy, frames, &mut verdicts);
+        counted.merge(worker.counters());
+        decided
+    }
+    fn owned_announcement(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.announcement(out).ok() }
+    fn policy_owned_addresses(policy: &Policy<'_>) -> usize { policy.owned_addresses().count() }
+}
+
+entry_points! {
+    fn edit_apply_in_place(edit: &Edit<'_>, buffer: &mut [u8], frame: Range<usize>) -> Result<Range<usize>, NoRoom> {
+        edit.apply_in_place(buffer, frame)
+    }
+    fn edit_apply_into(edit: &Edit<'_>, frame: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
+        edit.apply_into(frame, out)
+    }
+    fn edit_detach(edit: &Edit<'_>, window: &[u8], room: &mut [u8; DETACHED_ROOM]) -> Result<Detached, NoRoom> {
+        edit.detach(window, room)
+    }
+}
