@@ -10,6 +10,8 @@ mod refusal;
 mod slab;
 mod static_storage;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub use change::*;
