@@ -10,7 +10,7 @@ use crate::address::{AddressBits, Family, UplinkId};
 use crate::policy::{HostAddress, Policy, Reception};
 use crate::proxy;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, protocol};
+use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, Tag, protocol};
 
 /// Reads the outer headers, checks them, and asks for the records of source and destination.
 #[inline(always)]
@@ -33,6 +33,7 @@ pub(super) fn begin(
             Network::Arp => {
                 proxy::arp::from_uplink(policy, frame, facts, uplink).map_or_else(refused, passed)
             }
+            _ if is_double_tagged_for_us(policy, facts, uplink) => refused(DropReason::PaVlan),
             _ => passed(Outcome::Punt(Punt::NotOurs)),
         });
     };
@@ -64,6 +65,15 @@ pub(super) fn begin(
     tunnel::begin(job, policy, frame, observer)
 }
 
+/// Behind two tags nothing is read, but no provider address has two.
+#[cold]
+fn is_double_tagged_for_us(policy: &Policy<'_>, facts: &Facts, uplink: UplinkId) -> bool {
+    facts.tag == Tag::Stacked
+        && policy
+            .provider_addresses()
+            .any(|own| own.mac == facts.destination && own.uplink == uplink)
+}
+
 fn reason_of(malformed: Malformed) -> DropReason {
     match malformed {
         Malformed::Truncated => DropReason::Truncated,
@@ -86,6 +96,7 @@ fn check_header(
     if !frame.has_intact_header(facts)
         || facts.notes.intersects(
             Notes::SOURCE_ROUTE
+                .union(Notes::ROUTING_HEADER)
                 .union(Notes::LONG_CHAIN)
                 .union(Notes::CHAIN_TOO_LONG),
         )
