@@ -12,7 +12,7 @@ use crate::edit::{Edit, Encapsulation, Push};
 use crate::policy::{Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, EthernetHeader, GreError, GreHeader, Network, Tag, ethertype};
+use crate::wire::{self, EthernetHeader, GreError, GreHeader, Malformed, Network, Tag, ethertype};
 
 /// Reads GRE and the frame inside, and asks for the records of its source and destination.
 #[inline(always)]
@@ -55,14 +55,19 @@ fn read_gre(
     frame: &Frame<'_>,
     job: &Job,
 ) -> Result<(GreHeader, u32), DropReason> {
+    // The padding of Ethernet is no part of the packet.
+    let packet = frame
+        .window
+        .get(..job.facts.end as usize)
+        .unwrap_or(frame.window);
     let gre =
-        wire::read_gre(frame.window, usize::from(job.facts.transport_offset)).map_err(|error| {
-            match error {
+        wire::read_gre(packet, usize::from(job.facts.transport_offset)).map_err(
+            |error| match error {
                 GreError::Version(_) => DropReason::GreVersion,
                 GreError::Truncated => DropReason::Truncated,
                 _ => DropReason::GreFlags,
-            }
-        })?;
+            },
+        )?;
     let is_plain = gre.checksum.is_none() && gre.sequence.is_none() && !gre.has_reserved_bits();
     if !is_plain {
         check_unusual(policy, frame, job, &gre)?;
@@ -126,7 +131,7 @@ fn read_inner(job: &mut Job, frame: &Frame<'_>, offset: usize) -> Result<(), Dro
 
 /// The Ethernet header is judged before what is behind it.
 #[cold]
-fn malformed_reason(frame: &Frame<'_>, offset: usize, _malformed: wire::Malformed) -> DropReason {
+fn malformed_reason(frame: &Frame<'_>, offset: usize, malformed: Malformed) -> DropReason {
     let header = frame
         .window
         .get(offset..)
@@ -139,6 +144,8 @@ fn malformed_reason(frame: &Frame<'_>, offset: usize, _malformed: wire::Malforme
             );
             if is_tagged || !crate::MacAddress(*source).is_unicast() {
                 DropReason::InnerL2
+            } else if malformed == Malformed::Truncated {
+                DropReason::Truncated
             } else {
                 DropReason::InnerMalformed
             }
@@ -250,9 +257,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         let origin = self
             .origin(source, destination)
             .ok_or(DropReason::SrcPaMismatch)?;
-        if self.job.source_mac() == mac
-            || source.is_gateway() && self.job.source_mac() == self.settings.router_mac
-        {
+        if self.job.source_mac() == mac {
             Ok(origin)
         } else {
             Err(DropReason::InnerSrcMac)
@@ -295,9 +300,11 @@ impl<'p> Arrival<'_, 'p, '_> {
         Ok((record.ok_or(unknown)?, self.settings.router_mac))
     }
 
-    /// The gateway of the domain that lives on the host which sent the frame.
+    /// A gateway of the domain that lives on the host which sent the frame, and the MAC address that it sends
+    /// from; of several the one that the frame came from.
     fn gateway_of_source(&self, first: u32) -> Option<(&'p Record, crate::MacAddress)> {
         let mut next = first;
+        let mut found = None;
         while let Some(gateway) = next
             .checked_sub(1)
             .and_then(|number| self.policy.gateway(number))
@@ -311,11 +318,14 @@ impl<'p> Arrival<'_, 'p, '_> {
                 } else {
                     self.settings.router_mac
                 };
-                return Some((record, mac));
+                found = Some((record, mac));
+                if mac == self.job.source_mac() {
+                    break;
+                }
             }
             next = gateway.next;
         }
-        None
+        found
     }
 
     /// Whose host the frame came from; none if it is no host that may send it.
