@@ -64,8 +64,7 @@ pub(super) fn begin(
         family,
         facts.destination_address,
         observer,
-    )
-    .map_err(refused)?;
+    );
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(job.heading.vsid, family, job.heading.address);
     job.look_up(Stage::Outbound, policy, source, destination);
