@@ -27,7 +27,7 @@ pub enum Fate {
 }
 
 /// One host: its policy and one worker.
-pub struct Host {
+pub struct Nve {
     pub policies: Policies<'static>,
     pub worker: Worker<'static>,
     vsids: Vec<Vsid>,
@@ -45,7 +45,7 @@ pub fn worker() -> Worker<'static> {
     ))
 }
 
-impl Host {
+impl Nve {
     pub fn new(changes: &[Change]) -> Self {
         let vsids = changes
             .iter()
@@ -100,7 +100,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for Nve {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
@@ -226,7 +226,7 @@ impl Ledger {
     }
 }
 
-/// How a frame from a port is counted, in the words of [`Host::counted`].
+/// How a frame from a port is counted, in the words of [`Nve::counted`].
 pub fn counted_from_port(outcome: &str, port: u32, vsid: u32, bytes: usize) -> String {
     format!(
         "received 1, {outcome} 1, port {port} in 1, port {port} in bytes {bytes}, \
@@ -269,7 +269,7 @@ pub fn counted_refused_uplink(reason: DropReason, vsid: Option<u32>, bytes: usiz
     format!("received 1, dropped 1, {reason} 1{subnet}")
 }
 
-impl Host {
+impl Nve {
     /// A frame from a port is refused for this reason, and counted so, and nothing else is.
     #[track_caller]
     pub fn refuses(&mut self, port: u32, vsid: u32, frame: &[u8], reason: DropReason) {
@@ -372,7 +372,7 @@ impl Host {
 
 /// All hosts of a network, and the wire that joins them.
 pub struct Fabric {
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<Nve>,
 }
 
 /// What came out of a fabric.
@@ -387,14 +387,14 @@ pub struct Arrival {
 
 impl Fabric {
     pub fn new(network: &Network) -> Self {
-        let hosts = (1..=network.hosts).map(|host| Host::new(&network.changes(host)));
+        let hosts = (1..=network.hosts).map(|host| Nve::new(&network.changes(host)));
         Self {
             hosts: hosts.collect(),
         }
     }
 
     /// The host of this number, counted from 1.
-    pub fn host(&mut self, number: usize) -> &mut Host {
+    pub fn host(&mut self, number: usize) -> &mut Nve {
         &mut self.hosts[number - 1]
     }
 
