@@ -290,7 +290,7 @@ proptest! {
                 let inner = inner.clone().between(source_mac, receiver.mac);
                 let wire = network.tunnel(from, to, vsid).wrap(&inner.frame());
                 let host = fabric.host(to as usize);
-                let Fate::Delivered(port, frame) = host.from_uplink(&wire) else {
+                let Fate::Delivered(port, frame) = host.take_from_uplink(&wire) else {
                     continue;
                 };
                 let machine = network

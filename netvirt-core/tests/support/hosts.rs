@@ -68,11 +68,11 @@ impl Nve {
         super::apply(&mut self.policies, changes).unwrap_or_else(|refused| panic!("{refused}"));
     }
 
-    pub fn from_port(&mut self, port: u32, frame: &[u8]) -> Fate {
+    pub fn take_from_port(&mut self, port: u32, frame: &[u8]) -> Fate {
         self.process(&Frame::whole(Ingress::Port(PortId(port)), frame))
     }
 
-    pub fn from_uplink(&mut self, frame: &[u8]) -> Fate {
+    pub fn take_from_uplink(&mut self, frame: &[u8]) -> Fate {
         self.process(&Frame::whole(Ingress::Uplink(UplinkId(0)), frame))
     }
 
@@ -274,7 +274,7 @@ impl Nve {
     #[track_caller]
     pub fn refuses(&mut self, port: u32, vsid: u32, frame: &[u8], reason: DropReason) {
         self.counted();
-        assert_eq!(self.from_port(port, frame), Fate::Dropped(reason));
+        assert_eq!(self.take_from_port(port, frame), Fate::Dropped(reason));
         assert_eq!(self.vsid, Some(vsid));
         assert_eq!(
             self.counted(),
@@ -286,7 +286,7 @@ impl Nve {
     #[track_caller]
     pub fn refuses_uplink(&mut self, vsid: Option<u32>, frame: &[u8], reason: DropReason) {
         self.counted();
-        assert_eq!(self.from_uplink(frame), Fate::Dropped(reason));
+        assert_eq!(self.take_from_uplink(frame), Fate::Dropped(reason));
         assert_eq!(
             self.counted(),
             counted_refused_uplink(reason, vsid, frame.len())
@@ -297,7 +297,7 @@ impl Nve {
     #[track_caller]
     pub fn punts(&mut self, frame: &[u8], punt: Punt) {
         self.counted();
-        assert_eq!(self.from_uplink(frame), Fate::Punted(punt));
+        assert_eq!(self.take_from_uplink(frame), Fate::Punted(punt));
         assert_eq!(self.counted(), "received 1, punted 1");
     }
 
@@ -305,7 +305,7 @@ impl Nve {
     #[track_caller]
     pub fn transmits(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_port(port, frame);
+        let fate = self.take_from_port(port, frame);
         let Fate::Transmitted(UplinkId(0), out) = fate else {
             panic!("not transmitted but {fate:?}");
         };
@@ -320,7 +320,7 @@ impl Nve {
     #[track_caller]
     pub fn delivers(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_uplink(frame);
+        let fate = self.take_from_uplink(frame);
         let Fate::Delivered(to, out) = fate else {
             panic!("not delivered but {fate:?}");
         };
@@ -333,7 +333,7 @@ impl Nve {
     #[track_caller]
     pub fn switches(&mut self, from: u32, to: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_port(from, frame);
+        let fate = self.take_from_port(from, frame);
         let Fate::Delivered(port, out) = fate else {
             panic!("not delivered but {fate:?}");
         };
@@ -346,7 +346,7 @@ impl Nve {
     #[track_caller]
     pub fn replies(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_port(port, frame);
+        let fate = self.take_from_port(port, frame);
         let Fate::Replied(out) = fate else {
             panic!("not answered but {fate:?}");
         };
@@ -361,7 +361,7 @@ impl Nve {
     #[track_caller]
     pub fn replies_uplink(&mut self, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_uplink(frame);
+        let fate = self.take_from_uplink(frame);
         let Fate::Replied(out) = fate else {
             panic!("not answered but {fate:?}");
         };
@@ -400,7 +400,7 @@ impl Fabric {
 
     /// Sends a frame from a port and follows it until it arrives or ends.
     pub fn send(&mut self, host: usize, port: u32, frame: &[u8]) -> Result<Arrival, Fate> {
-        let fate = self.host(host).from_port(port, frame);
+        let fate = self.host(host).take_from_port(port, frame);
         self.follow(host, fate)
     }
 
@@ -418,7 +418,7 @@ impl Fabric {
                 }
                 Fate::Transmitted(UplinkId(0), frame) if wire.len() < 8 => {
                     at = usize::from(frame[5]) / 11;
-                    fate = self.host(at).from_uplink(&frame);
+                    fate = self.host(at).take_from_uplink(&frame);
                     wire.push(frame);
                 }
                 other => return Err(other),

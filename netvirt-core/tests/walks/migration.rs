@@ -70,7 +70,8 @@ fn the_former_host_sends_on_with_the_ttl_less_one() {
                 .with(|tunnel| tunnel.traffic_class = 3);
             assert_eq!(fabric.host(2).counted(), "");
             // Congestion met on the first part of the way is not forgotten on the second.
-            let Fate::Transmitted(_, second) = fabric.host(2).from_uplink(&marked.wrap(&frame))
+            let Fate::Transmitted(_, second) =
+                fabric.host(2).take_from_uplink(&marked.wrap(&frame))
             else {
                 panic!("not sent on");
             };
@@ -122,7 +123,10 @@ fn a_frame_is_sent_on_once() {
     let from_former = network.tunnel(3, 2, BLUE_1).wrap(&frame);
     two.refuses_uplink(Some(BLUE_1), &from_former, DropReason::RedirectLoop);
     let from_home = network.tunnel(1, 2, BLUE_1).wrap(&frame);
-    assert!(matches!(two.from_uplink(&from_home), Fate::Transmitted(..)));
+    assert!(matches!(
+        two.take_from_uplink(&from_home),
+        Fate::Transmitted(..)
+    ));
 }
 
 #[test]
@@ -207,7 +211,7 @@ fn what_was_rewritten_is_sent_on_with_its_own_ttl_less_one() {
         let packet = network.datagram("green a", "green b", version);
         let first = fabric.host(1).transmits(4, GREEN_1, &packet.frame());
         fabric.host(2).counted();
-        let Fate::Transmitted(_, second) = fabric.host(2).from_uplink(&first) else {
+        let Fate::Transmitted(_, second) = fabric.host(2).take_from_uplink(&first) else {
             panic!("not sent on");
         };
         assert_eq!(
@@ -275,7 +279,7 @@ fn a_frame_too_big_for_the_second_part_of_the_way_is_refused() {
         ..network.own_addresses(2)[0]
     };
     assert!(matches!(
-        fabric.host(2).from_uplink(&wire),
+        fabric.host(2).take_from_uplink(&wire),
         Fate::Transmitted(..)
     ));
     fabric.host(2).apply(&[Change::SetProviderAddress(narrow)]);

@@ -43,7 +43,7 @@ fn the_frame_waits_and_six_bytes_complete_it() {
                 let version = usize::from(outer == Outer::V6);
                 let frame = network.datagram(from, to, version).frame();
                 host.counted();
-                let Fate::Held(next_hop, mut held) = host.from_port(port, &frame) else {
+                let Fate::Held(next_hop, mut held) = host.take_from_port(port, &frame) else {
                     panic!("not held");
                 };
                 let vsid = network.machine(from).vsid;
@@ -79,7 +79,7 @@ fn what_the_next_hop_says_resolves_its_paths() {
     let network = unresolved(Outer::V4, None);
     let mut host = Nve::new(&network.changes(1));
     let frame = network.datagram("blue a", "blue b", 0).frame();
-    assert!(matches!(host.from_port(0, &frame), Fate::Held(..)));
+    assert!(matches!(host.take_from_port(0, &frame), Fate::Held(..)));
     let own = (host_mac(1), "192.168.4.11");
     let theirs = (host_mac(2), "192.168.4.22");
     let reply = arp((host_mac(1), host_mac(2)), 2, theirs, own);
@@ -95,7 +95,7 @@ fn what_the_next_hop_says_resolves_its_paths() {
         uplink: UplinkId(0),
         address: pa("192.168.4.22"),
     }]);
-    assert!(matches!(host.from_port(0, &frame), Fate::Held(..)));
+    assert!(matches!(host.take_from_port(0, &frame), Fate::Held(..)));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn behind_a_provider_route_the_router_is_asked() {
         ),
     ]);
     let frame = network.datagram("blue a", "blue b", 0).frame();
-    let Fate::Held(next_hop, _) = host.from_port(0, &frame) else {
+    let Fate::Held(next_hop, _) = host.take_from_port(0, &frame) else {
         panic!("not held");
     };
     assert_eq!(

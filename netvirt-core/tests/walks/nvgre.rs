@@ -68,8 +68,8 @@ fn the_destination_mac_is_the_records_whatever_the_machine_wrote() {
         let right = network.datagram("blue a", to, 0);
         let wrong = right.clone().with(|packet| packet.destination_mac = ROUTER);
         assert_eq!(
-            host.from_port(0, &wrong.frame()),
-            host.from_port(0, &right.frame())
+            host.take_from_port(0, &wrong.frame()),
+            host.take_from_port(0, &right.frame())
         );
     }
 }
@@ -291,7 +291,7 @@ fn a_port_that_is_not_virtualised_is_the_callers() {
     let mut host = Nve::new(&changes);
     let frame = network.datagram("blue a", "blue b", 0).frame();
     assert_eq!(
-        host.from_port(9, &frame),
+        host.take_from_port(9, &frame),
         Fate::Punted(Punt::NotVirtualised)
     );
     assert_eq!(
@@ -310,7 +310,7 @@ fn an_unknown_port_is_refused() {
     let mut host = Nve::new(&network.changes(1));
     for port in [63, 64, u32::MAX] {
         assert_eq!(
-            host.from_port(port, &frame),
+            host.take_from_port(port, &frame),
             Fate::Dropped(DropReason::PortUnknown)
         );
     }
@@ -323,10 +323,10 @@ fn an_unknown_port_is_refused() {
     );
     let mut empty = Nve::new(&[]);
     assert_eq!(
-        empty.from_port(0, &frame),
+        empty.take_from_port(0, &frame),
         Fate::Dropped(DropReason::PortUnknown)
     );
-    assert_eq!(empty.from_uplink(&frame), Fate::Punted(Punt::NotOurs));
+    assert_eq!(empty.take_from_uplink(&frame), Fate::Punted(Punt::NotOurs));
 }
 
 #[test]

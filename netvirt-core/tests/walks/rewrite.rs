@@ -2,7 +2,6 @@
 
 use netvirt_core::datapath::*;
 use netvirt_core::policy::*;
-use netvirt_core::*;
 
 use crate::support::hosts::*;
 use crate::support::network::*;

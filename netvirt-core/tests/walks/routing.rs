@@ -256,5 +256,5 @@ fn a_host_without_a_usable_path_is_no_path() {
         next_hop: pa("192.168.4.1"),
         metric: 1,
     })]);
-    assert!(matches!(host.from_port(0, &frame), Fate::Held(..)));
+    assert!(matches!(host.take_from_port(0, &frame), Fate::Held(..)));
 }
