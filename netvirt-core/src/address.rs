@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -89,25 +90,27 @@ impl core::error::Error for InvalidAddress {}
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 #[repr(transparent)]
-pub struct Vsid(u32);
+pub struct Vsid(NonZeroU32);
 
 impl Vsid {
     /// The lowest VSID that policy may use.
-    pub const MIN: Self = Self(0x00_1000);
+    pub const MIN: Self = Self(NonZeroU32::new(0x00_1000).unwrap());
     /// The highest VSID that policy may use.
-    pub const MAX: Self = Self(0xFF_FFFE);
+    pub const MAX: Self = Self(NonZeroU32::new(0xFF_FFFE).unwrap());
 
     /// Takes a VSID in 4096..=16777214.
     pub const fn new(value: u32) -> Result<Self, InvalidAddress> {
-        if value < Self::MIN.0 || value > Self::MAX.0 {
-            return Err(InvalidAddress::Vsid(value));
+        match NonZeroU32::new(value) {
+            Some(number) if value >= Self::MIN.get() && value <= Self::MAX.get() => {
+                Ok(Self(number))
+            }
+            _ => Err(InvalidAddress::Vsid(value)),
         }
-        Ok(Self(value))
     }
 
     /// The number, below 2^24.
     pub const fn get(self) -> u32 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -120,7 +123,7 @@ impl TryFrom<u32> for Vsid {
 
 impl From<Vsid> for u32 {
     fn from(vsid: Vsid) -> Self {
-        vsid.0
+        vsid.get()
     }
 }
 
@@ -227,20 +230,20 @@ fn hex_octet([high, low]: [u8; 2]) -> Option<u8> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 #[repr(transparent)]
-pub struct VlanId(u16);
+pub struct VlanId(NonZeroU16);
 
 impl VlanId {
     /// Takes a VLAN id in 1..=4094.
     pub const fn new(value: u16) -> Result<Self, InvalidAddress> {
-        if value == 0 || value > 4094 {
-            return Err(InvalidAddress::Vlan(value));
+        match NonZeroU16::new(value) {
+            Some(number) if value <= 4094 => Ok(Self(number)),
+            _ => Err(InvalidAddress::Vlan(value)),
         }
-        Ok(Self(value))
     }
 
     /// The number, 1..=4094.
     pub const fn get(self) -> u16 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -253,13 +256,13 @@ impl TryFrom<u16> for VlanId {
 
 impl From<VlanId> for u16 {
     fn from(vlan: VlanId) -> Self {
-        vlan.0
+        vlan.get()
     }
 }
 
 impl fmt::Display for VlanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.get().fmt(f)
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
-use netvirt_core::datapath::NextHop;
 use netvirt_core::offload::Offload;
+use netvirt_core::policy::NextHop;
 
 /// Next hops that are asked for at the same time.
 const MOST_NEXT_HOPS: usize = 64;
@@ -51,7 +51,11 @@ impl HeldFrames {
         let mut ask = false;
         let waiting = self.next_hops.entry(key).or_insert_with(|| {
             ask = true;
-            Waiting { first_asked: now, last_asked: now, frames: Vec::new() }
+            Waiting {
+                first_asked: now,
+                last_asked: now,
+                frames: Vec::new(),
+            }
         });
         if waiting.frames.len() == MOST_FRAMES {
             return Err(QueueFull);
@@ -72,8 +76,15 @@ impl HeldFrames {
     /// Gives up what waited too long.
     pub fn expire(&mut self, now: u64) -> Vec<Kept> {
         let is_over = |waiting: &Waiting| now.saturating_sub(waiting.first_asked) >= GIVE_UP;
-        let over: Vec<_> =
-            self.next_hops.iter().filter(|(_, waiting)| is_over(waiting)).map(|(key, _)| *key).collect();
-        over.iter().filter_map(|key| self.next_hops.remove(key)).flat_map(|waiting| waiting.frames).collect()
+        let over: Vec<_> = self
+            .next_hops
+            .iter()
+            .filter(|(_, waiting)| is_over(waiting))
+            .map(|(key, _)| *key)
+            .collect();
+        over.iter()
+            .filter_map(|key| self.next_hops.remove(key))
+            .flat_map(|waiting| waiting.frames)
+            .collect()
     }
 }

@@ -3,7 +3,9 @@
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
 use netvirt_core::edit::HEADROOM;
 use netvirt_core::offload::Offload;
-use netvirt_core::policy::{Change, Neighbour, Policies, Policy, Refused, Transaction, TransactionWriter};
+use netvirt_core::policy::{
+    Change, Neighbour, Policies, Policy, Refused, Transaction, TransactionWriter,
+};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
 use netvirt_core::trace::{Observer, Unobserved};
 use netvirt_core::{PortId, ProviderAddress, UplinkId, Vsid};
@@ -88,7 +90,13 @@ pub struct Switch {
 impl Switch {
     /// A switch with an empty policy.
     pub fn new(policies: Policies<'static>, worker: Worker<'static>) -> Self {
-        Self { policies, worker, held: HeldFrames::default(), buffer: Vec::new(), released: 0 }
+        Self {
+            policies,
+            worker,
+            held: HeldFrames::default(),
+            buffer: Vec::new(),
+            released: 0,
+        }
     }
 
     /// The policy that packets see.
@@ -110,14 +118,27 @@ impl Switch {
     ///
     /// # Errors
     /// [`Refused`]; the policy is then as it was.
-    pub fn apply(&mut self, transaction: Transaction<'_>, sent: &mut Vec<Sent>) -> Result<(), Refused> {
+    pub fn apply(
+        &mut self,
+        transaction: Transaction<'_>,
+        sent: &mut Vec<Sent>,
+    ) -> Result<(), Refused> {
         let before: Vec<Owned> = self.policy().owned_addresses().collect();
         self.policies.apply(transaction)?;
-        for owned in self.policies.live().owned_addresses().filter(|owned| !before.contains(owned)) {
+        for owned in self
+            .policies
+            .live()
+            .owned_addresses()
+            .filter(|owned| !before.contains(owned))
+        {
             let mut bytes = vec![0; LONGEST_MESSAGE];
             if let Ok(length) = owned.announcement(&mut bytes) {
                 bytes.truncate(length);
-                sent.push(Sent { egress: Egress::Uplink(owned.uplink), bytes, offload: Offload::NONE });
+                sent.push(Sent {
+                    egress: Egress::Uplink(owned.uplink),
+                    bytes,
+                    offload: Offload::NONE,
+                });
             }
         }
         Ok(())
@@ -125,7 +146,13 @@ impl Switch {
 
     /// Takes a frame. What leaves the switch because of it, the frame itself or others, is added to `sent`.
     /// `now` is in nanoseconds, from any start.
-    pub fn receive(&mut self, now: u64, ingress: Ingress, bytes: &[u8], sent: &mut Vec<Sent>) -> Decision {
+    pub fn receive(
+        &mut self,
+        now: u64,
+        ingress: Ingress,
+        bytes: &[u8],
+        sent: &mut Vec<Sent>,
+    ) -> Decision {
         self.receive_observed(now, ingress, bytes, bytes.len(), sent, &mut Unobserved)
     }
 
@@ -140,9 +167,24 @@ impl Switch {
         observer: &mut impl Observer,
     ) -> Decision {
         self.expire(now);
-        let frame = Frame { ingress, window, length, offload: Offload::NONE };
-        let verdict = self.worker.process_observed(self.policies.live(), &frame, observer);
-        let done = carry_out(&verdict, &frame, &mut self.buffer, &mut self.held, now, sent);
+        let frame = Frame {
+            ingress,
+            window,
+            length,
+            offload: Offload::NONE,
+        };
+        let verdict = self
+            .worker
+            .process_observed(self.policies.live(), &frame, observer);
+        let done = carry_out(
+            self.policies.live(),
+            &verdict,
+            &frame,
+            &mut self.buffer,
+            &mut self.held,
+            now,
+            sent,
+        );
         let mut decision = Decision {
             kind: kind_of(&verdict),
             reason: verdict.reason,
@@ -153,10 +195,21 @@ impl Switch {
             self.worker.counters_mut().lost(&verdict, reason);
             (decision.kind, decision.reason) = (DecisionKind::Dropped, Some(reason));
         }
-        if let DecisionKind::Punted(Punt::Neighbour { uplink, address, mac }) = decision.kind
+        if let DecisionKind::Punted(Punt::Neighbour {
+            uplink,
+            address,
+            mac,
+        }) = decision.kind
             && let Ok(address) = ProviderAddress::new(address)
         {
-            self.learn(Neighbour { uplink, address, mac }, sent);
+            self.learn(
+                Neighbour {
+                    uplink,
+                    address,
+                    mac,
+                },
+                sent,
+            );
         }
         decision
     }
@@ -164,14 +217,18 @@ impl Switch {
     /// Drops held frames whose next hop did not answer.
     fn expire(&mut self, now: u64) {
         for kept in self.held.expire(now) {
-            self.worker.counters_mut().lost_held(DropReason::NeighbourTimeout);
+            self.worker
+                .counters_mut()
+                .lost_held(DropReason::NeighbourTimeout);
             drop(kept);
         }
     }
 
     /// Believes a next hop's MAC address if it was asked for, and sends what waited for it.
     fn learn(&mut self, neighbour: Neighbour, sent: &mut Vec<Sent>) {
-        let Some(waiting) = self.held.take(neighbour.uplink, neighbour.address.get()) else { return };
+        let Some(waiting) = self.held.take(neighbour.uplink, neighbour.address.get()) else {
+            return;
+        };
         let mut encoded = [0; netvirt_core::policy::MAX_CHANGE_LENGTH];
         let mut writer = TransactionWriter::new(&mut encoded);
         // A full neighbour table leaves the next hop unknown; it is asked for again with the next frame.
@@ -183,7 +240,11 @@ impl Switch {
                 *to = from;
             }
             self.released += 1;
-            sent.push(Sent { egress: Egress::Uplink(neighbour.uplink), bytes, offload });
+            sent.push(Sent {
+                egress: Egress::Uplink(neighbour.uplink),
+                bytes,
+                offload,
+            });
         }
     }
 }
@@ -201,6 +262,7 @@ fn kind_of(verdict: &Verdict<'_>) -> DecisionKind {
 
 /// Does what was decided.
 fn carry_out(
+    policy: &Policy<'_>,
     verdict: &Verdict<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
@@ -211,30 +273,57 @@ fn carry_out(
     match &verdict.outcome {
         Outcome::Deliver { port, edit } => {
             let bytes = edited(edit, frame, buffer)?;
-            sent.push(Sent { egress: Egress::Port(*port), bytes, offload: edit.offload });
+            sent.push(Sent {
+                egress: Egress::Port(*port),
+                bytes,
+                offload: edit.offload,
+            });
         }
         Outcome::Transmit { uplink, edit } => {
             let bytes = edited(edit, frame, buffer)?;
-            sent.push(Sent { egress: Egress::Uplink(*uplink), bytes, offload: edit.offload });
+            sent.push(Sent {
+                egress: Egress::Uplink(*uplink),
+                bytes,
+                offload: edit.offload,
+            });
         }
-        Outcome::Hold { next_hop, edit } => {
-            let kept = Kept { bytes: edited(edit, frame, buffer)?, offload: edit.offload };
-            if held.keep(next_hop, kept, now).map_err(|_| DropReason::NeighbourQueueFull)? {
+        Outcome::Hold { path, edit } => {
+            let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+            let kept = Kept {
+                bytes: edited(edit, frame, buffer)?,
+                offload: edit.offload,
+            };
+            if held
+                .keep(&next_hop, kept, now)
+                .map_err(|_| DropReason::NeighbourQueueFull)?
+            {
                 let mut bytes = vec![0; LONGEST_MESSAGE];
-                let length = next_hop.solicitation(&mut bytes).map_err(|_| DropReason::NoPath)?;
+                let length = next_hop
+                    .solicitation(&mut bytes)
+                    .map_err(|_| DropReason::NoPath)?;
                 bytes.truncate(length);
-                sent.push(Sent { egress: Egress::Uplink(next_hop.uplink), bytes, offload: Offload::NONE });
+                sent.push(Sent {
+                    egress: Egress::Uplink(next_hop.uplink),
+                    bytes,
+                    offload: Offload::NONE,
+                });
             }
         }
         Outcome::Reply(reply) => {
             let mut bytes = vec![0; frame.window.len().max(LONGEST_MESSAGE)];
-            let length = reply.emit(frame.window, &mut bytes).map_err(|_| DropReason::Truncated)?;
+            let length = reply
+                .emit(frame.window, &mut bytes)
+                .map_err(|_| DropReason::Truncated)?;
             bytes.truncate(length);
             let egress = match frame.ingress {
                 Ingress::Port(port) => Egress::Port(port),
                 Ingress::Uplink(uplink) => Egress::Uplink(uplink),
             };
-            sent.push(Sent { egress, bytes, offload: Offload::NONE });
+            sent.push(Sent {
+                egress,
+                bytes,
+                offload: Offload::NONE,
+            });
         }
         _ => {}
     }
@@ -251,6 +340,8 @@ fn edited(
     buffer.resize(HEADROOM, 0);
     buffer.extend_from_slice(frame.window);
     let place = HEADROOM..buffer.len();
-    let place = edit.apply_in_place(buffer, place).map_err(|_| DropReason::NoHeadroom)?;
+    let place = edit
+        .apply_in_place(buffer, place)
+        .map_err(|_| DropReason::NoHeadroom)?;
     Ok(buffer[place].to_vec())
 }

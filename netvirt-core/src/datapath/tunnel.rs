@@ -2,17 +2,17 @@
 
 use super::flow::{EcnNotCapable, decapsulated_ecn};
 use super::frame::Frame;
-use super::job::{Job, Stage};
+use super::job::{Job, Outer, Stage};
 use super::outbound::is_to_many;
 use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Verdict};
-use crate::address::{Family, HostId, Vsid};
+use crate::address::{Family, HostId, MacAddress, Vsid};
 use crate::edit::{Edit, Encapsulation, Push};
-use crate::policy::{Location, Policy, Reception, Record, Settings};
+use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, EthernetHeader, GreError, GreHeader, Malformed, Network, Tag, ethertype};
+use crate::wire::{self, EthernetHeader, Facts, GreError, GreHeader, Malformed, Tag, ethertype};
 
 /// Reads GRE and the frame inside, and asks for the records of its source and destination.
 #[inline(always)]
@@ -20,32 +20,37 @@ pub(super) fn begin(
     job: &mut Job,
     policy: &Policy<'_>,
     frame: &Frame<'_>,
+    outer: &Facts,
+    outer_family: Family,
+    verdict: &mut Verdict<'_>,
     observer: &mut impl Observer,
-) -> Result<(), Verdict<'static>> {
-    let refused = |reason| Verdict::refused(reason, None);
-    let (gre, key) = read_gre(policy, frame, job).map_err(refused)?;
+) -> Result<Stage, DropReason> {
+    let (gre, key) = read_gre(policy, frame, outer)?;
     observer.note(|| Step::Gre(gre));
-    job.outer.key = key;
-    let vsid = Vsid::new(key >> 8).map_err(|_| refused(DropReason::VsidUnknown))?;
-    job.vsid = Some(vsid);
-    read_inner(job, frame, gre.payload_offset).map_err(|reason| {
-        let is_known = policy.subnet_of(vsid).is_some();
-        Verdict::refused(
-            if is_known {
-                reason
-            } else {
-                DropReason::VsidUnknown
-            },
-            Some(vsid),
-        )
-    })?;
+    let vsid = Vsid::new(key >> 8).map_err(|_| DropReason::VsidUnknown)?;
+    verdict.vsid = Some(vsid);
+    job.outer = Outer {
+        family: outer_family,
+        source: outer.source_address,
+        hop_limit: outer.hop_limit,
+        traffic_class: outer.traffic_class,
+        key,
+    };
+    let end = outer.end as usize;
+    match wire::parse(frame.window, end, gre.payload_offset) {
+        Ok(facts) => job.facts = facts,
+        Err(malformed) => {
+            let reason = why_malformed(frame, gre.payload_offset, end, malformed);
+            return Err(unless_unknown(policy, vsid, reason));
+        }
+    }
     let facts = &job.facts;
     observer.note(|| Step::Parsed(*facts));
-    let family = facts.family().unwrap_or(Family::Ipv4);
+    let family = check_inner(facts).map_err(|reason| unless_unknown(policy, vsid, reason))?;
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(vsid, family, facts.destination_address);
-    job.look_up(Stage::Tunnel, policy, source, destination);
-    Ok(())
+    job.look_up(policy, source, destination);
+    Ok(Stage::Tunnel)
 }
 
 /// The GRE header, checked as RFC 2784 §2.3 and RFC 7637 §3.2 ask, and its key.
@@ -53,15 +58,15 @@ pub(super) fn begin(
 fn read_gre(
     policy: &Policy<'_>,
     frame: &Frame<'_>,
-    job: &Job,
+    outer: &Facts,
 ) -> Result<(GreHeader, u32), DropReason> {
     // The padding of Ethernet is no part of the packet.
     let packet = frame
         .window
-        .get(..job.facts.end as usize)
+        .get(..outer.end as usize)
         .unwrap_or(frame.window);
     let gre =
-        wire::read_gre(packet, usize::from(job.facts.transport_offset)).map_err(
+        wire::read_gre(packet, usize::from(outer.transport_offset)).map_err(
             |error| match error {
                 GreError::Version(_) => DropReason::GreVersion,
                 GreError::Truncated => DropReason::Truncated,
@@ -70,7 +75,7 @@ fn read_gre(
         )?;
     let is_plain = gre.checksum.is_none() && gre.sequence.is_none() && !gre.has_reserved_bits();
     if !is_plain {
-        check_unusual(policy, frame, job, &gre)?;
+        check_unusual(policy, frame, outer, &gre)?;
     }
     match gre.key {
         Some(key) if gre.protocol == ethertype::TRANSPARENT_ETHERNET => Ok((gre, key)),
@@ -83,7 +88,7 @@ fn read_gre(
 fn check_unusual(
     policy: &Policy<'_>,
     frame: &Frame<'_>,
-    job: &Job,
+    outer: &Facts,
     gre: &GreHeader,
 ) -> Result<(), DropReason> {
     if policy
@@ -98,59 +103,59 @@ fn check_unusual(
     // Summing needs the whole packet, so a frame that is only partly in the window cannot be believed.
     let packet = frame
         .window
-        .get(usize::from(job.facts.transport_offset)..job.facts.end as usize);
+        .get(usize::from(outer.transport_offset)..outer.end as usize);
     match packet {
         Some(packet) if wire::gre_checksum_is_valid(packet) => Ok(()),
         _ => Err(DropReason::GreCsum),
     }
 }
 
-/// The frame inside: an untagged frame of one station that carries IP.
+/// The frame inside must be an untagged frame of one station, with IP for one station.
 #[inline(always)]
-fn read_inner(job: &mut Job, frame: &Frame<'_>, offset: usize) -> Result<(), DropReason> {
-    let outer_end = job.facts.end as usize;
-    if outer_end.saturating_sub(offset) < 14 {
-        return Err(DropReason::InnerL2);
-    }
-    job.facts = match wire::parse(frame.window, outer_end, offset) {
-        Ok(facts) => facts,
-        Err(malformed) => return Err(malformed_reason(frame, offset, malformed)),
-    };
-    let facts = &job.facts;
+fn check_inner(facts: &Facts) -> Result<Family, DropReason> {
     if facts.tag != Tag::None || !facts.source.is_unicast() {
         return Err(DropReason::InnerL2);
     }
-    match (facts.network, facts.family()) {
-        (Network::Ipv4 | Network::Ipv6, Some(family)) if is_to_many(facts, family) => {
-            Err(DropReason::Multicast)
-        }
-        (Network::Ipv4 | Network::Ipv6, Some(_)) => Ok(()),
-        _ => Err(DropReason::InnerEthertype),
+    let family = facts.family().ok_or(DropReason::InnerEthertype)?;
+    if is_to_many(facts, family) {
+        Err(DropReason::Multicast)
+    } else {
+        Ok(family)
     }
 }
 
-/// The Ethernet header is judged before what is behind it.
+/// An unknown VSID is told before anything about the frame inside.
 #[cold]
-fn malformed_reason(frame: &Frame<'_>, offset: usize, malformed: Malformed) -> DropReason {
-    let header = frame
+fn unless_unknown(policy: &Policy<'_>, vsid: Vsid, reason: DropReason) -> DropReason {
+    if policy.subnet_of(vsid).is_some() {
+        reason
+    } else {
+        DropReason::VsidUnknown
+    }
+}
+
+/// Why the frame inside could not be read. Its Ethernet header is judged before what is behind it.
+#[cold]
+fn why_malformed(frame: &Frame<'_>, start: usize, end: usize, malformed: Malformed) -> DropReason {
+    if end.saturating_sub(start) < 14 {
+        return DropReason::InnerL2;
+    }
+    let Some(header) = frame
         .window
-        .get(offset..)
-        .and_then(|rest| rest.first_chunk::<14>());
-    match header {
-        Some([_, _, _, _, _, _, source @ .., kind_0, kind_1]) => {
-            let is_tagged = matches!(
-                u16::from_be_bytes([*kind_0, *kind_1]),
-                ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
-            );
-            if is_tagged || !crate::MacAddress(*source).is_unicast() {
-                DropReason::InnerL2
-            } else if malformed == Malformed::Truncated {
-                DropReason::Truncated
-            } else {
-                DropReason::InnerMalformed
-            }
-        }
-        None => DropReason::Truncated,
+        .get(start..)
+        .and_then(|rest| rest.first_chunk::<14>())
+    else {
+        return DropReason::Truncated;
+    };
+    let [_, _, _, _, _, _, source @ .., kind_0, kind_1] = *header;
+    let is_tagged = matches!(
+        u16::from_be_bytes([kind_0, kind_1]),
+        ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
+    );
+    match malformed {
+        _ if is_tagged || !MacAddress(source).is_unicast() => DropReason::InnerL2,
+        Malformed::Truncated => DropReason::Truncated,
+        _ => DropReason::InnerMalformed,
     }
 }
 
@@ -160,10 +165,11 @@ pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
     frame: &Frame<'_>,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<Verdict<'p>, DropReason> {
+) -> Result<(), DropReason> {
     let (Some(vsid), Some(family), Some(settings)) =
-        (job.vsid, job.facts.family(), policy.settings())
+        (verdict.vsid, job.facts.family(), policy.settings())
     else {
         return Err(DropReason::VsidUnknown);
     };
@@ -175,7 +181,7 @@ pub(super) fn conclude<'p>(
         vsid,
         family,
     };
-    Ok(Verdict::passed(arrival.conclude(observer)?, job.vsid))
+    arrival.conclude(verdict, observer)
 }
 
 /// A frame out of a tunnel.
@@ -199,7 +205,11 @@ enum Origin {
 
 impl<'p> Arrival<'_, 'p, '_> {
     #[inline(always)]
-    fn conclude(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+    fn conclude(
+        &self,
+        verdict: &mut Verdict<'p>,
+        observer: &mut impl Observer,
+    ) -> Result<(), DropReason> {
         let source = self.job.source(self.policy);
         let destination = self.job.destination(self.policy);
         if destination.is_none() && self.policy.subnet_of(self.vsid).is_none() {
@@ -221,17 +231,38 @@ impl<'p> Arrival<'_, 'p, '_> {
         match destination.location() {
             Location::Port(port) => {
                 self.check_inner_checksum()?;
-                Ok(Outcome::Deliver {
-                    port,
-                    edit: self.decapsulation()?,
-                })
+                let ecn =
+                    decapsulated_ecn(self.job.facts.traffic_class, self.job.outer.traffic_class)
+                        .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
+                // The inner Ethernet header is never tagged, so it is 14 bytes long.
+                let pull = self.job.facts.network_offset.wrapping_sub(14);
+                let edit = Edit {
+                    ecn,
+                    ..self.edit(pull, Push::Nothing)
+                };
+                verdict.outcome = Outcome::Deliver { port, edit };
+                Ok(())
             }
             Location::Host(host)
                 if destination.previous_host() == Some(self.settings.local_host) =>
             {
-                self.redirect(host, origin, observer)
+                self.redirect(host, origin, verdict, observer)
             }
             Location::Host(_) => Err(DropReason::NoLocalDst),
+        }
+    }
+
+    #[inline(always)]
+    fn edit(&self, pull: u16, push: Push<'p>) -> Edit<'p> {
+        Edit {
+            pull,
+            push,
+            end: self.job.facts.end,
+            family: self.family,
+            decrement_hop_limit: false,
+            ecn: None,
+            rewrite: None,
+            offload: self.frame.offload.shifted(push.length(), pull),
         }
     }
 
@@ -257,7 +288,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         let origin = self
             .origin(source, destination)
             .ok_or(DropReason::SrcPaMismatch)?;
-        if self.job.source_mac() == mac {
+        if self.job.facts.source == mac {
             Ok(origin)
         } else {
             Err(DropReason::InnerSrcMac)
@@ -270,7 +301,7 @@ impl<'p> Arrival<'_, 'p, '_> {
     fn source_elsewhere(
         &self,
         observer: &mut impl Observer,
-    ) -> Result<(&'p Record, crate::MacAddress), DropReason> {
+    ) -> Result<(&'p Record, MacAddress), DropReason> {
         let unknown = DropReason::SrcPaMismatch;
         let address = self.job.facts.source_address;
         let domain = self
@@ -281,7 +312,7 @@ impl<'p> Arrival<'_, 'p, '_> {
             .and_then(|subnet| self.policy.domain(subnet.domain))
             .ok_or(unknown)?;
         let Some(route) = self.policy.source_route(domain, self.family, address) else {
-            return self.gateway_of_source(domain.first_gateway).ok_or(unknown);
+            return self.gateway_of_source(domain).ok_or(unknown);
         };
         let vsid = self
             .policy
@@ -302,28 +333,22 @@ impl<'p> Arrival<'_, 'p, '_> {
 
     /// A gateway of the domain that lives on the host which sent the frame, and the MAC address that it sends
     /// from; of several the one that the frame came from.
-    fn gateway_of_source(&self, first: u32) -> Option<(&'p Record, crate::MacAddress)> {
-        let mut next = first;
+    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, MacAddress)> {
+        let here = self.policy.subnet_of(self.vsid);
         let mut found = None;
-        while let Some(gateway) = next
-            .checked_sub(1)
-            .and_then(|number| self.policy.gateway(number))
-        {
-            let vsid = Vsid::new(gateway.vsid).ok()?;
-            if let Some(record) = self.policy.records().get(&Key::mac(vsid, gateway.mac))
-                && self.origin(record, None).is_some()
-            {
-                let mac = if vsid == self.vsid {
-                    gateway.mac
-                } else {
-                    self.settings.router_mac
-                };
-                found = Some((record, mac));
-                if mac == self.job.source_mac() {
-                    break;
-                }
+        for record in self.policy.gateways(domain) {
+            if self.origin(record, None).is_none() {
+                continue;
             }
-            next = gateway.next;
+            let mac = if Some(record.subnet) == here {
+                record.mac
+            } else {
+                self.settings.router_mac
+            };
+            found = Some((record, mac));
+            if mac == self.job.facts.source {
+                break;
+            }
         }
         found
     }
@@ -351,8 +376,8 @@ impl<'p> Arrival<'_, 'p, '_> {
     fn sent_by(&self, host: HostId) -> bool {
         let outer = &self.job.outer;
         self.policy.host(host).is_some_and(|host| {
-            host.path_numbers().any(|number| {
-                self.policy.template(number).is_some_and(|path| {
+            host.paths().any(|path| {
+                self.policy.template(path).is_some_and(|path| {
                     path.destination() == outer.source && path.family() == outer.family
                 })
             })
@@ -378,35 +403,16 @@ impl<'p> Arrival<'_, 'p, '_> {
         }
     }
 
-    /// The inner frame as it was sent, but for what congestion on the way marked.
-    #[inline(always)]
-    fn decapsulation(&self) -> Result<Edit<'p>, DropReason> {
-        let facts = &self.job.facts;
-        let ecn = decapsulated_ecn(facts.traffic_class, self.job.outer.traffic_class)
-            .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
-        let edit = Edit {
-            // The inner Ethernet header is never tagged, so it is 14 bytes long.
-            pull: facts.network_offset.wrapping_sub(14),
-            push: Push::Nothing,
-            end: facts.end,
-            network: facts.network_offset,
-            network_family: self.family,
-            decrement_hop_limit: false,
-            ecn,
-            rewrite: None,
-            offload: self.frame.offload,
-        };
-        Ok(edit.with_offload_shifted())
-    }
-
     /// Sends a frame after a machine that moved: once, and not without end (the outer hop limit falls).
     #[cold]
+    #[inline(never)]
     fn redirect(
         &self,
         host: HostId,
         origin: Origin,
+        verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<Outcome<'p>, DropReason> {
+    ) -> Result<(), DropReason> {
         let (facts, outer) = (&self.job.facts, &self.job.outer);
         if origin == Origin::Former {
             return Err(DropReason::RedirectLoop);
@@ -415,35 +421,25 @@ impl<'p> Arrival<'_, 'p, '_> {
         if outer.hop_limit <= 1 {
             return Err(DropReason::TtlExceeded);
         }
-        let (path, template) =
-            resolve::tunnel_path(self.policy, host, 0).ok_or(DropReason::NoPath)?;
-        resolve::note_path(template, observer);
-        if resolve::packet_length(facts, &self.frame.offload) > template.inner_mtu() {
+        let path = resolve::tunnel_path(self.policy, host, 0)?;
+        resolve::note_path(path.template, observer);
+        if resolve::packet_length(facts, &self.frame.offload) > path.template.inner_mtu() {
             return Err(DropReason::TooBig);
         }
-        let edit = Edit {
-            pull: facts.network_offset,
-            push: Push::Encapsulation(Encapsulation {
-                template,
-                key: outer.key,
-                traffic_class: outer.traffic_class,
-                hop_limit: outer.hop_limit.wrapping_sub(1),
-                flow_label: 0,
-                inner: EthernetHeader {
-                    destination: facts.destination,
-                    source: facts.source,
-                    vlan: None,
-                    ethertype: facts.ethertype,
-                },
-            }),
-            end: facts.end,
-            network: facts.network_offset,
-            network_family: self.family,
-            decrement_hop_limit: false,
-            ecn: None,
-            rewrite: None,
-            offload: self.frame.offload,
-        };
-        resolve::leave(self.policy, (path, template), edit.with_offload_shifted())
+        let push = Push::Encapsulation(Encapsulation {
+            template: path.template,
+            key: outer.key,
+            traffic_class: outer.traffic_class,
+            hop_limit: outer.hop_limit.wrapping_sub(1),
+            flow_label: 0,
+            inner: EthernetHeader {
+                destination: facts.destination,
+                source: facts.source,
+                vlan: None,
+                ethertype: facts.ethertype,
+            },
+        });
+        verdict.outcome = resolve::leave(path, self.edit(facts.network_offset, push));
+        Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use core::net::IpAddr;
 
-use super::change::{Location, LookupRecord, Method, RecordKind, RouteTarget};
+use super::change::{Location, LookupRecord, Method, Neighbour, RecordKind, RouteTarget};
 use super::slab::Place;
 use crate::address::{
-    AddressBits, CustomerAddress, Family, HostId, MacAddress, PortId, Prefix, ProviderAddress, Vsid,
+    AddressBits, CustomerAddress, Family, HostId, MacAddress, PortId, Prefix, ProviderAddress,
+    UplinkId, Vsid,
 };
 use crate::checksum::Delta;
 use crate::table::{Entry, Key, Run};
@@ -126,14 +127,20 @@ impl Record {
     }
 
     #[inline(always)]
-    pub(crate) fn address(&self) -> AddressBits {
-        self.address
+    pub(crate) fn address(&self) -> &AddressBits {
+        &self.address
     }
 
     /// The provider address that stands for the customer address under rewrite.
     #[inline(always)]
-    pub(crate) fn provider_address(&self) -> AddressBits {
-        self.provider_address
+    pub(crate) fn provider_address(&self) -> &AddressBits {
+        &self.provider_address
+    }
+
+    /// The subnet that it is in.
+    #[inline(always)]
+    pub(crate) fn vsid(&self) -> Option<Vsid> {
+        Vsid::new(self.scope >> 8).ok()
     }
 
     pub(crate) fn provider_ip(&self) -> Option<IpAddr> {
@@ -180,6 +187,25 @@ impl Record {
     pub(crate) fn is_gateway(&self) -> bool {
         self.flags & GATEWAY != 0
     }
+
+    /// The domain's next gateway. It stands in place of the provider address, which no wildcard record has.
+    pub(super) fn next_gateway(&self) -> Gateway {
+        if self.is_gateway() {
+            Gateway {
+                vsid: self.provider_address.high as u32,
+                mac: self.provider_address.to_mac(),
+            }
+        } else {
+            Gateway::NONE
+        }
+    }
+
+    pub(super) fn set_next_gateway(&mut self, next: Gateway) {
+        self.provider_address = AddressBits {
+            high: u64::from(next.vsid),
+            low: next.mac.to_bits(),
+        };
+    }
 }
 
 impl Entry for Record {
@@ -197,17 +223,18 @@ fn pack_location(location: Location) -> u32 {
 }
 
 /// The first on-link prefix of a family, for the common question whether an address is in the subnet.
+///
+/// The base stands inverted, so that all-zero bytes hold no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 struct MaskedPrefix {
-    base: AddressBits,
+    inverted_base: AddressBits,
     mask: AddressBits,
 }
 
 impl MaskedPrefix {
-    /// Holds no address: no address masked by nothing is 1.
     const NONE: Self = Self {
-        base: AddressBits { high: 0, low: 1 },
+        inverted_base: AddressBits { high: 0, low: 0 },
         mask: AddressBits { high: 0, low: 0 },
     };
 
@@ -219,7 +246,10 @@ impl MaskedPrefix {
         let host_bits = width.saturating_sub(u32::from(length));
         let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
         Self {
-            base,
+            inverted_base: AddressBits {
+                high: !base.high,
+                low: !base.low,
+            },
             mask: AddressBits {
                 high: (mask >> 64) as u64,
                 low: mask as u64,
@@ -229,9 +259,9 @@ impl MaskedPrefix {
 
     #[inline(always)]
     fn contains(&self, address: AddressBits) -> bool {
-        (address.high & self.mask.high) ^ self.base.high
-            | (address.low & self.mask.low) ^ self.base.low
-            == 0
+        let high = (address.high & self.mask.high) ^ self.inverted_base.high;
+        let low = (address.low & self.mask.low) ^ self.inverted_base.low;
+        high & low == u64::MAX
     }
 }
 
@@ -282,7 +312,13 @@ impl Subnet {
             Family::Ipv6 => (ipv6, 128),
         };
         let mask = prefix.mask.to_u128() & (u128::MAX >> (128 - width));
-        Prefix::new(prefix.base.to_ip(family), mask.count_ones() as u8).ok()
+        let base = !prefix.inverted_base.to_u128();
+        let base = AddressBits {
+            high: (base >> 64) as u64,
+            low: base as u64,
+        };
+        // Where there is no prefix, the base is all ones and no prefix of length 0.
+        Prefix::new(base.to_ip(family), mask.count_ones() as u8).ok()
     }
 
     pub(super) fn set_prefix(&mut self, family: Family, prefix: Option<(AddressBits, u8)>) {
@@ -320,8 +356,8 @@ pub struct Domain {
     pub(crate) sources: [Run; 2],
     /// Number + 1 of its first route.
     pub(super) first_route: u32,
-    /// Number + 1 of its first gateway.
-    pub(crate) first_gateway: u32,
+    /// The first of its gateways, each of which names the next.
+    pub(super) first_gateway: Gateway,
     /// Subnets and peerings that stand on it.
     pub(super) users: u32,
     pub(super) present: bool,
@@ -341,7 +377,7 @@ impl Place for Domain {
         destinations: [Run::EMPTY; 2],
         sources: [Run::EMPTY; 2],
         first_route: 0,
-        first_gateway: 0,
+        first_gateway: Gateway::NONE,
         users: 0,
         present: false,
         dirty: false,
@@ -468,25 +504,31 @@ impl Place for Route {
     }
 }
 
-/// A gateway of a domain: where to find its wildcard record.
+/// Where to find the wildcard record of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct Gateway {
-    /// 0 if the place is vacant.
-    pub(crate) vsid: u32,
-    /// Number + 1 of the domain's next gateway.
-    pub(crate) next: u32,
-    pub(crate) mac: MacAddress,
+pub(super) struct Gateway {
+    /// 0 if there is no gateway.
+    vsid: u32,
+    mac: MacAddress,
 }
 
-impl Place for Gateway {
-    const VACANT: Self = Self {
+impl Gateway {
+    pub(super) const NONE: Self = Self {
         vsid: 0,
-        next: 0,
         mac: MacAddress::ZERO,
     };
-    fn is_vacant(&self) -> bool {
-        self.vsid == 0
+
+    pub(super) fn of(record: &LookupRecord) -> Self {
+        Self {
+            vsid: record.vsid.get(),
+            mac: record.mac,
+        }
+    }
+
+    /// The key of the record.
+    pub(super) fn key(self) -> Option<Key> {
+        Some(Key::mac(Vsid::new(self.vsid).ok()?, self.mac))
     }
 }
 
@@ -500,7 +542,7 @@ pub struct Host {
     /// Numbers + 1 of the paths to its provider addresses, those that can be used first.
     pub(super) paths: [u32; ADDRESSES_PER_HOST],
     /// Number + 1 of the first usable path of each family.
-    pub(crate) path_of_family: [u32; 2],
+    pub(super) path_of_family: [u32; 2],
     /// How many of the paths can be used.
     pub(crate) usable: u32,
     /// Records that stand on it.
@@ -522,16 +564,36 @@ impl Host {
             .map(|path| path as usize)
     }
 
-    /// The number of the path that a flow takes, out of those that can be used.
+    /// Its paths, those that can be used first.
     #[inline(always)]
-    pub(crate) fn path_for(&self, flow: u32) -> Option<usize> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = PathId> + use<> {
+        self.paths
+            .into_iter()
+            .filter_map(|path| path.checked_sub(1))
+            .map(PathId)
+    }
+
+    /// The path that a flow takes, out of those that can be used.
+    #[inline(always)]
+    pub(crate) fn path_for(&self, flow: u32) -> Option<PathId> {
         let choice = (u64::from(flow) * u64::from(self.usable)) >> 32;
-        let path = self.paths.get(choice as usize)?;
+        let path = *self.paths.get(choice as usize)?;
         if self.usable == 0 {
             None
         } else {
-            path.checked_sub(1).map(|path| path as usize)
+            path.checked_sub(1).map(PathId)
         }
+    }
+
+    /// The first path of a family that can be used.
+    #[inline(always)]
+    pub(crate) fn path_of(&self, family: Family) -> Option<PathId> {
+        let [ipv4, ipv6] = self.path_of_family;
+        let path = match family {
+            Family::Ipv4 => ipv4,
+            Family::Ipv6 => ipv6,
+        };
+        path.checked_sub(1).map(PathId)
     }
 }
 
@@ -553,18 +615,13 @@ impl Place for Host {
 pub struct Path {
     pub(crate) address: ProviderAddress,
     pub(crate) host: HostId,
-    /// How the address is reached, if it can be.
-    pub(crate) way: Option<Way>,
+    /// Whom to ask for a MAC address on the way there, if there is a way.
+    pub(crate) next_hop: Option<ProviderAddress>,
 }
 
-/// The first step towards a provider address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Way {
-    /// Number of the own provider address that is the source.
-    pub source: u32,
-    /// The address to ask for a MAC address.
-    pub next_hop: ProviderAddress,
-}
+/// Names a path through the provider network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PathId(pub(crate) u32);
 
 /// A port as packets read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -618,6 +675,16 @@ impl NeighbourEntry {
             scope: key.scope(),
             mac,
         }
+    }
+
+    /// The neighbour in the words of the operator.
+    pub(super) fn to_neighbour(self) -> Option<Neighbour> {
+        let address = ProviderAddress::new(self.key().to_ip()?).ok()?;
+        Some(Neighbour {
+            uplink: UplinkId(self.scope >> 8),
+            address,
+            mac: self.mac,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use crate::table::Key;
 use crate::wire::{ArpMessage, ArpOperation, Facts, Malformed, Tag};
 
 /// An ARP message of a virtual machine. Broadcasts never leave the host.
+#[cold]
 pub(crate) fn from_port(
     policy: &Policy<'_>,
     sender: &Sender<'_>,
@@ -88,6 +89,7 @@ pub(super) fn is_gateway(policy: &Policy<'_>, sender: &Sender<'_>, address: IpAd
 }
 
 /// An ARP message of the provider network.
+#[cold]
 pub(crate) fn from_uplink(
     policy: &Policy<'_>,
     frame: &Frame<'_>,

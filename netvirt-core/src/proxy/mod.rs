@@ -8,10 +8,10 @@ mod owned;
 use core::net::IpAddr;
 
 use crate::address::{Family, MacAddress, VlanId};
-use crate::datapath::{NextHop, Outcome};
+use crate::datapath::Outcome;
 use crate::edit::{Edit, NoRoom, Push};
 use crate::offload::Offload;
-use crate::policy::{Location, Record};
+use crate::policy::{Location, NextHop, Record};
 use crate::wire::{
     ArpMessage, EthernetHeader, Facts, NeighborAdvertisement, NeighborSolicitation, multicast_mac,
 };
@@ -121,8 +121,7 @@ fn pass_on(record: &Record, facts: &Facts) -> Option<Outcome<'static>> {
         pull: facts.network_offset,
         push: Push::Ethernet(ethernet),
         end: facts.end,
-        network: facts.network_offset,
-        network_family: facts.family().unwrap_or(Family::Ipv4),
+        family: facts.family().unwrap_or(Family::Ipv4),
         decrement_hop_limit: false,
         ecn: None,
         rewrite: None,

@@ -16,43 +16,32 @@ use crate::wire::{
 /// The router's link-local address, the same in every subnet.
 pub(super) const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// A neighbour discovery message of a virtual machine, if it is one.
+/// Whether a packet is a neighbour discovery message (RFC 4861 §4).
 #[inline(always)]
+pub(crate) fn is_neighbor_discovery(frame: &Frame<'_>, facts: &Facts) -> bool {
+    facts.protocol == protocol::ICMPV6
+        && facts.network == Network::Ipv6
+        && message_kind(frame, facts)
+            .is_some_and(|kind| (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&kind))
+}
+
+fn message_kind(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
+    facts.transport(frame.window).first().copied()
+}
+
+/// A neighbour discovery message of a virtual machine.
+#[cold]
 pub(crate) fn from_port(
     policy: &Policy<'_>,
     sender: &Sender<'_>,
     frame: &Frame<'_>,
     facts: &Facts,
-) -> Result<Option<Outcome<'static>>, DropReason> {
-    match message_kind(frame, facts) {
-        None => Ok(None),
-        Some(kind) => answer_port(policy, sender, frame, facts, kind).map(Some),
-    }
-}
-
-/// The ICMPv6 type of a neighbour discovery message.
-#[inline(always)]
-fn message_kind(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
-    if facts.protocol != protocol::ICMPV6 || facts.network != Network::Ipv6 {
-        return None;
-    }
-    let kind = *facts.transport(frame.window).first()?;
-    (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT)
-        .contains(&kind)
-        .then_some(kind)
-}
-
-#[cold]
-fn answer_port(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
-    frame: &Frame<'_>,
-    facts: &Facts,
-    kind: u8,
 ) -> Result<Outcome<'static>, DropReason> {
-    match kind {
-        icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => return Err(DropReason::RouterGuard),
-        icmpv6::ROUTER_SOLICITATION => return Err(DropReason::Multicast),
+    match message_kind(frame, facts) {
+        Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => {
+            return Err(DropReason::RouterGuard);
+        }
+        Some(icmpv6::ROUTER_SOLICITATION) => return Err(DropReason::Multicast),
         _ => {}
     }
     match read(frame, facts, DropReason::Malformed)? {
@@ -158,29 +147,20 @@ fn carry_advertisement(
         .ok_or(DropReason::NeighbourUnknown)
 }
 
-/// A neighbour discovery message of the provider network, if it is one.
-#[inline(always)]
+/// A neighbour discovery message of the provider network.
+#[cold]
 pub(crate) fn from_uplink(
     policy: &Policy<'_>,
     frame: &Frame<'_>,
     facts: &Facts,
     uplink: UplinkId,
-) -> Option<Result<Outcome<'static>, DropReason>> {
-    match message_kind(frame, facts)? {
-        icmpv6::NEIGHBOR_SOLICITATION | icmpv6::NEIGHBOR_ADVERTISEMENT => {
-            Some(answer_uplink(policy, frame, facts, uplink))
-        }
-        _ => None,
-    }
-}
-
-#[cold]
-fn answer_uplink(
-    policy: &Policy<'_>,
-    frame: &Frame<'_>,
-    facts: &Facts,
-    uplink: UplinkId,
 ) -> Result<Outcome<'static>, DropReason> {
+    if !matches!(
+        message_kind(frame, facts),
+        Some(icmpv6::NEIGHBOR_SOLICITATION | icmpv6::NEIGHBOR_ADVERTISEMENT)
+    ) {
+        return Ok(Outcome::Punt(Punt::HostStack));
+    }
     match read(frame, facts, DropReason::OuterMalformed)? {
         NeighborMessage::Solicitation(message) => {
             let Some(own) = policy

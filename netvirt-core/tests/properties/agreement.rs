@@ -1,6 +1,7 @@
 //! One by one or in a batch, on any CPU, observed or not: the decision is the same.
 
 use netvirt_core::datapath::*;
+use netvirt_core::edit::DETACHED_ROOM;
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::*;
 use netvirt_core::table::{Cpu, Portable};
@@ -111,7 +112,7 @@ fn from_ports() -> impl Strategy<Value = (Ingress, Vec<u8>)> {
             if is_own {
                 let own = machine.addresses.iter().map(|address| ip(address));
                 let own = own.filter(|own| own.is_ipv4() == packet.source.is_ipv4());
-                packet.source = own.last().unwrap();
+                packet.source = own.max().unwrap();
             }
         });
         (Ingress::Port(PortId(machine.port)), packet.frame())
@@ -211,7 +212,13 @@ fn in_a_batch<C: Cpu>(host: &mut Nve, frames: &[Frame<'_>]) -> (Vec<String>, Str
     let Nve {
         policies, worker, ..
     } = &mut *host;
-    let mut verdicts = vec![Verdict::UNDECIDED; frames.len()];
+    // What stood there before does not matter.
+    let stale = Verdict {
+        outcome: Outcome::Punt(Punt::HostStack),
+        reason: Some(DropReason::PortFull),
+        vsid: Vsid::new(5999).ok(),
+    };
+    let mut verdicts = vec![stale; frames.len()];
     let decided = worker.process_batch::<C>(policies.live(), frames, &mut verdicts);
     assert_eq!(decided, frames.len());
     let verdicts = verdicts
@@ -296,7 +303,7 @@ proptest! {
                 let end = buffer.len();
                 let _ = edit.apply_in_place(&mut buffer, 80..end);
                 let _ = edit.apply_into(frame.window, &mut [0; 400]);
-                let _ = edit.detach(frame.window, &mut [0; netvirt_core::edit::DETACHED_ROOM]);
+                let _ = edit.detach(frame.window, &mut [0; DETACHED_ROOM]);
             }
             if let Outcome::Reply(reply) = &verdict.outcome {
                 let _ = reply.emit(frame.window, &mut [0; 400]);

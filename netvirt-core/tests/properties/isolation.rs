@@ -1,6 +1,6 @@
 //! Tenants never meet: no frame of one routing domain reaches a port of another, unless a peering lets it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::policy::*;
 use netvirt_core::*;
@@ -142,14 +142,17 @@ impl Draft {
                 network.routes.push(via(vsid, "::/0", machine.addresses[1]));
             }
         }
+        // Domains that meet in a third must be disjoint too.
+        let mut joined: BTreeSet<u32> = BTreeSet::new();
         for (from, to) in &self.peerings {
-            let prefixes = |domain: u32| {
-                kept.iter()
-                    .filter(move |(_, of, _)| *of == domain)
-                    .map(|(_, _, prefix)| *prefix)
-            };
-            let overlaps = prefixes(*from).any(|prefix| prefixes(*to).any(|other| other == prefix));
-            if from != to && !overlaps {
+            let would_join: BTreeSet<u32> = joined.iter().copied().chain([*from, *to]).collect();
+            let mut prefixes = kept
+                .iter()
+                .filter(|(_, domain, _)| would_join.contains(domain))
+                .map(|(_, _, prefix)| *prefix);
+            let mut used = BTreeSet::new();
+            if from != to && prefixes.all(|prefix| used.insert(prefix)) {
+                joined = would_join;
                 network.peerings.push(Peering {
                     from: DomainId(*from),
                     to: DomainId(*to),

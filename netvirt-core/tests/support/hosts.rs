@@ -85,7 +85,7 @@ impl Nve {
         }
         let is_refused = matches!(verdict.outcome, Outcome::Drop);
         assert_eq!(verdict.reason.is_some(), is_refused, "{verdict:?}");
-        fate(&verdict, frame.window)
+        fate(self.policies.live(), &verdict, frame.window)
     }
 
     /// What was counted since this was asked before, in words.
@@ -120,11 +120,13 @@ impl Drop for Nve {
 }
 
 /// Does what was decided.
-pub fn fate(verdict: &Verdict<'_>, frame: &[u8]) -> Fate {
+pub fn fate(policy: &Policy<'_>, verdict: &Verdict<'_>, frame: &[u8]) -> Fate {
     match &verdict.outcome {
         Outcome::Deliver { port, edit } => Fate::Delivered(*port, edited(edit, frame)),
         Outcome::Transmit { uplink, edit } => Fate::Transmitted(*uplink, edited(edit, frame)),
-        Outcome::Hold { next_hop, edit } => Fate::Held(*next_hop, edited(edit, frame)),
+        Outcome::Hold { path, edit } => {
+            Fate::Held(policy.next_hop(*path).unwrap(), edited(edit, frame))
+        }
         Outcome::Reply(reply) => {
             let mut out = vec![0xaa; 2048];
             let length = reply.emit(frame, &mut out).unwrap();

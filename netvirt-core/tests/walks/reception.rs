@@ -196,7 +196,7 @@ fn row_7_outer_extension_headers_and_fragments() {
     let hop_by_hop = (0, padding.clone());
     let destination = (60, padding);
     assert_eq!(
-        host.delivers(0, BLUE_1, &with(&[hop_by_hop.clone()])),
+        host.delivers(0, BLUE_1, &with(std::slice::from_ref(&hop_by_hop))),
         frame
     );
     assert_eq!(

@@ -100,10 +100,9 @@ fn nobody_there_is_no_record_and_nowhere_is_no_route() {
     let mut host = Nve::new(&network.changes(1));
     let to = |from: &str, version: usize, address: &str| {
         let packet = network.datagram(from, from, version);
-        let frame = packet
+        packet
             .with(|packet| packet.destination = ip(address))
-            .frame();
-        frame
+            .frame()
     };
     for (version, address) in [
         (0, "10.0.0.99"),

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
-use super::super::entries::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Way};
+use super::super::entries::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
@@ -72,7 +72,7 @@ impl Policy<'_> {
             .insert(Some(Path {
                 address,
                 host,
-                way: None,
+                next_hop: None,
             }))
             .of(TableName::Paths)?;
         if number as usize >= self.templates.len() {
@@ -156,24 +156,29 @@ impl Policy<'_> {
         let Some(path) = self.path(number).copied() else {
             return;
         };
-        let way = self.way_to(path.address);
-        let template = way.and_then(|way| self.template_for(&path, &way));
+        let next_hop = self.next_hop_to(path.address);
+        let template = next_hop.and_then(|next_hop| self.template_for(path.address, next_hop));
         if let Some(Some(path)) = self.paths.get_mut(number) {
-            path.way = way;
+            path.next_hop = next_hop;
         }
         if let Some(place) = self.templates.get_mut(number) {
-            *place = template.unwrap_or(Template::VACANT);
+            *place = template.unwrap_or_else(|| Template::leading_nowhere(path.address.get()));
         }
     }
 
-    fn template_for(&self, path: &Path, way: &Way) -> Option<Template> {
-        let own = self.provider_addresses.get(way.source as usize)?.as_ref()?;
+    fn template_for(
+        &self,
+        destination: ProviderAddress,
+        next_hop: ProviderAddress,
+    ) -> Option<Template> {
+        let source = self.on_link_source(next_hop.get())?;
+        let own = self.provider_address(source)?;
         let next_hop_mac = self
-            .neighbour(own.uplink, way.next_hop.get())
+            .neighbour(own.uplink, next_hop.get())
             .map(|neighbour| neighbour.mac);
         Template::new(&Outer {
             source: own.address.get(),
-            destination: path.address.get(),
+            destination: destination.get(),
             source_mac: own.mac,
             next_hop_mac,
             vlan: own.vlan,
@@ -182,28 +187,19 @@ impl Policy<'_> {
         })
     }
 
-    /// On-link if an own prefix holds the address; otherwise by the longest provider route, the cheapest of
-    /// equal ones.
-    fn way_to(&self, address: ProviderAddress) -> Option<Way> {
-        if let Some(source) = self.on_link_source(address.get()) {
-            return Some(Way {
-                source,
-                next_hop: address,
-            });
+    /// The address itself if an own prefix holds it; otherwise the next hop of the longest provider route, the
+    /// cheapest of equal ones.
+    fn next_hop_to(&self, address: ProviderAddress) -> Option<ProviderAddress> {
+        if self.on_link_source(address.get()).is_some() {
+            return Some(address);
         }
-        let candidates = self
-            .provider_routes
+        self.provider_routes
             .iter()
-            .filter_map(|(_, route)| route.as_ref());
-        let route = candidates
+            .filter_map(|(_, route)| route.as_ref())
             .filter(|route| route.prefix.contains(address.get()))
             .filter(|route| self.on_link_source(route.next_hop.get()).is_some())
-            .max_by_key(|route| (route.prefix.length(), core::cmp::Reverse(route.metric)))?;
-        let source = self.on_link_source(route.next_hop.get())?;
-        Some(Way {
-            source,
-            next_hop: route.next_hop,
-        })
+            .max_by_key(|route| (route.prefix.length(), core::cmp::Reverse(route.metric)))
+            .map(|route| route.next_hop)
     }
 
     /// The number of the own provider address in whose prefix an address lies, the preferred ones first.
@@ -226,7 +222,10 @@ impl Policy<'_> {
         let Some(entry) = self.host(host).copied() else {
             return;
         };
-        let usable = |number: &usize| self.path(*number).is_some_and(|path| path.way.is_some());
+        let usable = |number: &usize| {
+            self.path(*number)
+                .is_some_and(|path| path.next_hop.is_some())
+        };
         let family = |number: usize| self.path(number).map(|path| Family::of(path.address.get()));
         let number_of = |number: usize| number as u32 + 1;
         let mut ordered = Host {
@@ -242,16 +241,15 @@ impl Policy<'_> {
         for (place, number) in ordered.paths.iter_mut().zip(in_order) {
             *place = number_of(number);
         }
-        let mut paths = entry.path_numbers().filter(usable);
-        ordered.usable = paths.clone().count() as u32;
+        ordered.usable = entry.path_numbers().filter(usable).count() as u32;
         let first = |wanted| {
-            paths
-                .clone()
+            entry
+                .path_numbers()
+                .filter(usable)
                 .find(|number| family(*number) == Some(wanted))
                 .map_or(0, number_of)
         };
         ordered.path_of_family = [first(Family::Ipv4), first(Family::Ipv6)];
-        paths.next();
         if let Some(place) = self.hosts.get_mut(host.index()) {
             *place = ordered;
         }
@@ -306,15 +304,13 @@ impl Policy<'_> {
     fn check_own_address(&self, own: &HostAddress) -> Result<(), Refusal> {
         own.mac.unicast()?;
         own_prefix(own)?;
-        if own.uplink.0 > u32::from(u8::MAX) {
-            return Err(Refusal::OutOfRange("an uplink number above 255"));
-        }
-        Ok(())
+        check_uplink(own.uplink)
     }
 
-    /// IPv6 inside the tunnel needs its least MTU of every physical network (spec of the link, RFC 8200 §5).
+    /// IPv6 inside the tunnel needs its least MTU of every physical network (RFC 8200 §5).
     pub(super) fn check_mtu(&self) -> Result<(), Refusal> {
-        if !self.routes.iter().any(|(_, route)| route.ipv6) {
+        let is_ipv6_subnet = |route: &Route| route.kind == RouteKind::OnLink && route.ipv6;
+        if !self.routes.iter().any(|(_, route)| is_ipv6_subnet(route)) {
             return Ok(());
         }
         for own in self.provider_addresses() {
@@ -338,7 +334,11 @@ impl Policy<'_> {
         if Family::of(route.prefix.address()) != Family::of(route.next_hop.get()) {
             return Err(Refusal::NextHopFamily(route.prefix, route.next_hop.get()));
         }
-        if self.on_link_source(route.next_hop.get()).is_none() {
+        // Whether the address that holds it can be used yet does not matter: it may become preferred later.
+        let is_on_link = |own: &HostAddress| {
+            own_prefix(own).is_ok_and(|prefix| prefix.contains(route.next_hop.get()))
+        };
+        if !self.provider_addresses().any(is_on_link) {
             return Err(Refusal::NextHopOffLink(route.next_hop));
         }
         if let Ok(number) = self.provider_route_number(route) {
@@ -383,6 +383,7 @@ impl Policy<'_> {
 
     pub(super) fn set_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), Refusal> {
         let mac = neighbour.mac.unicast()?;
+        check_uplink(neighbour.uplink)?;
         let key = neighbour_key(neighbour.uplink, neighbour.address.get());
         self.neighbours
             .insert(NeighbourEntry::new(key, mac), |_, _| {})
@@ -412,9 +413,7 @@ impl Policy<'_> {
         mac: Option<crate::MacAddress>,
     ) {
         for (number, path) in self.paths.iter() {
-            if path
-                .and_then(|path| path.way)
-                .is_some_and(|way| way.next_hop == address)
+            if path.and_then(|path| path.next_hop) == Some(address)
                 && let Some(template) = self.templates.get_mut(number)
                 && template.uplink() == uplink
             {
@@ -422,6 +421,13 @@ impl Policy<'_> {
             }
         }
     }
+}
+
+fn check_uplink(uplink: UplinkId) -> Result<(), Refusal> {
+    if uplink.0 > u32::from(u8::MAX) {
+        return Err(Refusal::OutOfRange("an uplink number above 255"));
+    }
+    Ok(())
 }
 
 fn own_prefix(own: &HostAddress) -> Result<Prefix, Refusal> {
