@@ -3,7 +3,7 @@
 mod support;
 
 use netvirt_core::*;
-use support::hosts::{Fabric, Host};
+use support::hosts::{Fabric, Nve};
 use support::network::*;
 use support::packets::hex;
 
@@ -29,19 +29,19 @@ fn rewriting() -> Network {
 
 #[test]
 fn nvgre_outbound_is_the_vector_byte_for_byte() {
-    let mut host = Host::new(&Network::standard().changes(1));
+    let mut host = Nve::new(&Network::standard().changes(1));
     assert_eq!(host.transmits(0, BLUE_1, &hex(INNER)), hex(NVGRE));
 }
 
 #[test]
 fn nvgre_inbound_gives_the_inner_frame_back() {
-    let mut host = Host::new(&Network::standard().changes(2));
+    let mut host = Nve::new(&Network::standard().changes(2));
     assert_eq!(host.delivers(0, BLUE_1, &hex(NVGRE)), hex(INNER));
 }
 
 #[test]
 fn rewrite_outbound_is_the_vector_byte_for_byte() {
-    let mut host = Host::new(&rewriting().changes(1));
+    let mut host = Nve::new(&rewriting().changes(1));
     let out = host.transmits(0, BLUE_1, &hex(INNER));
     assert_eq!(out[..14], hex("020000000016 02000000000b 0800"));
     assert_eq!(out[14..], hex(REWRITTEN));
@@ -49,7 +49,7 @@ fn rewrite_outbound_is_the_vector_byte_for_byte() {
 
 #[test]
 fn rewrite_inbound_gives_the_frame_back() {
-    let mut host = Host::new(&rewriting().changes(2));
+    let mut host = Nve::new(&rewriting().changes(2));
     let frame = [hex("020000000016 02000000000b 0800"), hex(REWRITTEN)].concat();
     assert_eq!(host.delivers(0, BLUE_1, &frame), hex(INNER));
 }

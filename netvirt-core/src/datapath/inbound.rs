@@ -10,7 +10,7 @@ use crate::address::{AddressBits, Family, UplinkId};
 use crate::policy::{HostAddress, Policy, Reception};
 use crate::proxy;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, protocol};
+use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, Tag, protocol};
 
 /// Reads the outer headers, checks them, and asks for the records of source and destination.
 #[inline(never)]
@@ -31,6 +31,7 @@ pub(super) fn begin(
     let Some(family) = facts.family() else {
         verdict.outcome = match facts.network {
             Network::Arp => proxy::arp::from_uplink(policy, frame, &facts, uplink)?,
+            _ if is_double_tagged_for_us(policy, &facts, uplink) => return Err(DropReason::PaVlan),
             _ => Outcome::Punt(Punt::NotOurs),
         };
         return Ok(Stage::Decided);
@@ -58,6 +59,15 @@ pub(super) fn begin(
     tunnel::begin(job, policy, frame, &facts, family, verdict, observer)
 }
 
+/// Behind two tags nothing is read, but no provider address has two.
+#[cold]
+fn is_double_tagged_for_us(policy: &Policy<'_>, facts: &Facts, uplink: UplinkId) -> bool {
+    facts.tag == Tag::Stacked
+        && policy
+            .provider_addresses()
+            .any(|own| own.mac == facts.destination && own.uplink == uplink)
+}
+
 /// The outer IP header of a packet for one of our provider addresses.
 #[inline(always)]
 fn check_header(
@@ -73,6 +83,7 @@ fn check_header(
     if !frame.has_intact_header(facts)
         || facts.notes.intersects(
             Notes::SOURCE_ROUTE
+                .union(Notes::ROUTING_HEADER)
                 .union(Notes::LONG_CHAIN)
                 .union(Notes::CHAIN_TOO_LONG),
         )

@@ -70,7 +70,7 @@ pub(super) fn begin<'p>(
         family,
         facts.destination_address,
         observer,
-    )?;
+    );
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(job.heading.vsid, family, job.heading.address);
     job.look_up(policy, source, destination);

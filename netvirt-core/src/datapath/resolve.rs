@@ -21,7 +21,8 @@ pub(super) fn record_key(vsid: Vsid, family: Family, address: AddressBits) -> Ke
 }
 
 /// Finds where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked
-/// for there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked.
+/// for there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked: the
+/// sender is judged before the lack of a way.
 #[inline(always)]
 pub(super) fn head(
     heading: &mut Heading,
@@ -31,18 +32,19 @@ pub(super) fn head(
     family: Family,
     address: AddressBits,
     observer: &mut impl Observer,
-) -> Result<(), DropReason> {
-    heading.vsid = vsid;
-    heading.address = address;
-    heading.is_routed = false;
-    heading.is_via = false;
-    if subnet.holds(family, address) {
-        return Ok(());
+) {
+    *heading = Heading {
+        vsid,
+        address,
+        is_routed: false,
+        is_via: false,
+    };
+    if !subnet.holds(family, address)
+        && let Some(route) = route(policy, subnet, family, address, observer)
+        && let Ok(along) = along(policy, route, vsid, address)
+    {
+        *heading = along;
     }
-    if let Some(route) = route(policy, subnet, family, address, observer) {
-        *heading = along(policy, route, vsid, address)?;
-    }
-    Ok(())
 }
 
 /// Where a packet heads that takes this route.
@@ -73,7 +75,7 @@ pub(super) fn along(
     })
 }
 
-/// The best route of the subnet's domain to an address.
+/// The best route of the subnet's domain to an address. There is none to a link-local one (RFC 4291 §2.5.6).
 pub(super) fn route<'p>(
     policy: &'p Policy<'_>,
     subnet: &Subnet,
@@ -82,7 +84,10 @@ pub(super) fn route<'p>(
     observer: &mut impl Observer,
 ) -> Option<&'p Route> {
     let domain = policy.domain(subnet.domain)?;
-    let route = policy.route_to(domain, family, address);
+    let is_link_local = family == Family::Ipv6 && address.high >> 54 == 0xfe80 >> 6;
+    let route = policy
+        .route_to(domain, family, address)
+        .filter(|_| !is_link_local);
     observer.note(|| Step::Route {
         address: address.to_ip(family),
         route: route.and_then(|route| Some((route.prefix()?, route.target()))),
@@ -170,11 +175,12 @@ fn hold(verdict: &mut Verdict<'_>, path: PathId) {
 /// Bytes of the largest IP packet that a frame will be on the path: of one segment, if it is to be cut.
 #[inline(always)]
 pub(super) fn packet_length(facts: &Facts, offload: &Offload) -> u32 {
+    let whole = facts.end.wrapping_sub(u32::from(facts.network_offset));
     match offload.segmentation {
-        None => facts.end.wrapping_sub(u32::from(facts.network_offset)),
+        None => whole,
         Some(work) => {
             let headers = work.header_length.saturating_sub(facts.network_offset);
-            u32::from(headers).wrapping_add(u32::from(work.segment_size))
+            whole.min(u32::from(headers).wrapping_add(u32::from(work.segment_size)))
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, Facts, GreError, GreHeader, Tag, ethertype};
+use crate::wire::{self, Facts, GreError, GreHeader, Malformed, Tag, ethertype};
 
 /// Reads GRE and the frame inside, and asks for the records of its source and destination.
 #[inline(always)]
@@ -39,7 +39,10 @@ pub(super) fn begin(
     let end = outer.end as usize;
     let facts = match wire::parse(frame.window, end, gre.payload_offset) {
         Ok(facts) => facts,
-        Err(_) => return Err(why_malformed(policy, vsid, frame, gre.payload_offset, end)),
+        Err(malformed) => {
+            let reason = why_malformed(frame, gre.payload_offset, end, malformed);
+            return Err(unless_unknown(policy, vsid, reason));
+        }
     };
     let facts = &facts;
     observer.note(|| Step::Parsed(*facts));
@@ -58,14 +61,19 @@ fn read_gre(
     frame: &Frame<'_>,
     outer: &Facts,
 ) -> Result<(GreHeader, u32), DropReason> {
+    // The padding of Ethernet is no part of the packet.
+    let packet = frame
+        .window
+        .get(..outer.end as usize)
+        .unwrap_or(frame.window);
     let gre =
-        wire::read_gre(frame.window, usize::from(outer.transport_offset)).map_err(|error| {
-            match error {
+        wire::read_gre(packet, usize::from(outer.transport_offset)).map_err(
+            |error| match error {
                 GreError::Version(_) => DropReason::GreVersion,
                 GreError::Truncated => DropReason::Truncated,
                 _ => DropReason::GreFlags,
-            }
-        })?;
+            },
+        )?;
     let is_plain = gre.checksum.is_none() && gre.sequence.is_none() && !gre.has_reserved_bits();
     if !is_plain {
         check_unusual(policy, frame, outer, &gre)?;
@@ -129,15 +137,9 @@ fn unless_unknown(policy: &Policy<'_>, vsid: Vsid, reason: DropReason) -> DropRe
 
 /// Why the frame inside could not be read. Its Ethernet header is judged before what is behind it.
 #[cold]
-fn why_malformed(
-    policy: &Policy<'_>,
-    vsid: Vsid,
-    frame: &Frame<'_>,
-    start: usize,
-    end: usize,
-) -> DropReason {
+fn why_malformed(frame: &Frame<'_>, start: usize, end: usize, malformed: Malformed) -> DropReason {
     if end.saturating_sub(start) < 14 {
-        return unless_unknown(policy, vsid, DropReason::InnerL2);
+        return DropReason::InnerL2;
     }
     let Some(header) = frame
         .window
@@ -151,13 +153,11 @@ fn why_malformed(
         u16::from_be_bytes([kind_0, kind_1]),
         ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
     );
-    let is_link_bad = is_tagged || !MacAddress(source).is_unicast();
-    let reason = if is_link_bad {
-        DropReason::InnerL2
-    } else {
-        DropReason::InnerMalformed
-    };
-    unless_unknown(policy, vsid, reason)
+    match malformed {
+        _ if is_tagged || !MacAddress(source).is_unicast() => DropReason::InnerL2,
+        Malformed::Truncated => DropReason::Truncated,
+        _ => DropReason::InnerMalformed,
+    }
 }
 
 /// Decides, with the records at hand.
@@ -295,11 +295,10 @@ impl<'p> Arrival<'_, 'p, '_> {
         let origin = self
             .origin(source, destination)
             .ok_or(DropReason::SrcPaMismatch)?;
-        let told = &self.job.facts.source;
-        match &self.settings.router_mac {
-            _ if told == mac => Ok((origin, mac)),
-            router if source.is_gateway() && told == router => Ok((origin, router)),
-            _ => Err(DropReason::InnerSrcMac),
+        if self.job.facts.source == *mac {
+            Ok((origin, mac))
+        } else {
+            Err(DropReason::InnerSrcMac)
         }
     }
 
@@ -339,21 +338,26 @@ impl<'p> Arrival<'_, 'p, '_> {
         Ok((record.ok_or(unknown)?, &self.settings.router_mac))
     }
 
-    /// The gateway of the domain that lives on the host which sent the frame.
+    /// A gateway of the domain that lives on the host which sent the frame, and the MAC address that it sends
+    /// from; of several the one that the frame came from.
     fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, &'p MacAddress)> {
-        let record = self
-            .policy
-            .gateways(domain)
-            .find(|record| self.origin(record, None).is_some())?;
-        let is_here = Some(record.subnet) == self.policy.subnet_of(self.vsid);
-        Some((
-            record,
-            if is_here {
+        let here = self.policy.subnet_of(self.vsid);
+        let mut found = None;
+        for record in self.policy.gateways(domain) {
+            if self.origin(record, None).is_none() {
+                continue;
+            }
+            let mac = if Some(record.subnet) == here {
                 &record.mac
             } else {
                 &self.settings.router_mac
-            },
-        ))
+            };
+            found = Some((record, mac));
+            if *mac == self.job.facts.source {
+                break;
+            }
+        }
+        found
     }
 
     /// Whose host the frame came from; none if it is no host that may send it.

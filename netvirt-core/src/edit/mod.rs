@@ -81,7 +81,7 @@ pub enum TransportChecksum {
     None,
     /// A checksum at this offset from the start of the frame.
     Complete(u16),
-    /// UDP's, where zero says that there is none.
+    /// UDP's or UDP-Lite's, where zero says that there is none.
     Udp(u16),
     /// The pseudo-header's sum alone, to be completed further down the path.
     Partial(u16),

@@ -17,7 +17,7 @@ pub(crate) fn from_port<'p>(
     frame: &Frame<'_>,
     facts: &Facts,
 ) -> Result<Outcome<'p>, DropReason> {
-    let message = read(frame, facts)?;
+    let message = read(frame, facts, DropReason::Malformed)?;
     check_sender(policy, sender, &message)?;
     let target = record_of(policy, sender, message.target_ip.into());
     if message.is_announcement() || target.is_some_and(|record| record.is_on_port(sender.port)) {
@@ -44,14 +44,14 @@ pub(crate) fn from_port<'p>(
     }))
 }
 
-fn read(frame: &Frame<'_>, facts: &Facts) -> Result<ArpMessage, DropReason> {
+fn read(frame: &Frame<'_>, facts: &Facts, otherwise: DropReason) -> Result<ArpMessage, DropReason> {
     let payload = frame
         .window
         .get(usize::from(facts.network_offset)..)
         .unwrap_or_default();
     ArpMessage::parse(payload).map_err(|malformed| match malformed {
         Malformed::Truncated => DropReason::Truncated,
-        _ => DropReason::Malformed,
+        _ => otherwise,
     })
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn from_uplink(
     facts: &Facts,
     uplink: UplinkId,
 ) -> Result<Outcome<'static>, DropReason> {
-    let message = read(frame, facts)?;
+    let message = read(frame, facts, DropReason::OuterMalformed)?;
     if message.operation == ArpOperation::Reply || message.is_announcement() {
         let (address, mac) = (message.sender_ip.into(), message.sender_mac);
         let is_believable = mac.is_unicast();
@@ -117,6 +117,9 @@ pub(crate) fn from_uplink(
     else {
         return Ok(Outcome::Punt(Punt::NotOurs));
     };
+    if facts.destination != own.mac && !facts.destination.is_broadcast() {
+        return Err(DropReason::OuterDstMac);
+    }
     check_vlan(facts, own.vlan)?;
     Ok(Outcome::Reply(Reply::Arp {
         message: message.reply(own.mac),

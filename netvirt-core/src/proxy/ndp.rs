@@ -10,7 +10,7 @@ use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
 use crate::policy::Policy;
 use crate::wire::{
     Facts, Malformed, NeighborAdvertisement, NeighborMessage, NeighborSolicitation, Network,
-    icmpv6, protocol, read_neighbor_message,
+    icmpv6, multicast_mac, protocol, read_neighbor_message,
 };
 
 /// The router's link-local address, the same in every subnet.
@@ -44,7 +44,7 @@ pub(crate) fn from_port<'p>(
         Some(icmpv6::ROUTER_SOLICITATION) => return Err(DropReason::Multicast),
         _ => {}
     }
-    match read(frame, facts)? {
+    match read(frame, facts, DropReason::Malformed)? {
         NeighborMessage::Solicitation(message) => {
             answer_solicitation(policy, sender, facts, &message)
         }
@@ -54,10 +54,14 @@ pub(crate) fn from_port<'p>(
     }
 }
 
-fn read(frame: &Frame<'_>, facts: &Facts) -> Result<NeighborMessage, DropReason> {
+fn read(
+    frame: &Frame<'_>,
+    facts: &Facts,
+    otherwise: DropReason,
+) -> Result<NeighborMessage, DropReason> {
     read_neighbor_message(frame.window, facts).map_err(|malformed| match malformed {
         Malformed::Truncated => DropReason::Truncated,
-        _ => DropReason::Malformed,
+        _ => otherwise,
     })
 }
 
@@ -106,7 +110,12 @@ fn advertise(
     is_router: bool,
     vlan: Option<VlanId>,
 ) -> Outcome<'static> {
-    let message = message.reply(message.target, mac, is_router);
+    let source = if is_router {
+        ROUTER_LINK_LOCAL
+    } else {
+        message.target
+    };
+    let message = message.reply(source, mac, is_router);
     Outcome::Reply(Reply::NeighborAdvertisement {
         message,
         asker: facts.source,
@@ -152,7 +161,7 @@ pub(crate) fn from_uplink(
     ) {
         return Ok(Outcome::Punt(Punt::HostStack));
     }
-    match read(frame, facts)? {
+    match read(frame, facts, DropReason::OuterMalformed)? {
         NeighborMessage::Solicitation(message) => {
             let Some(own) = policy
                 .owned(message.target.into())
@@ -160,6 +169,11 @@ pub(crate) fn from_uplink(
             else {
                 return Ok(Outcome::Punt(Punt::NotOurs));
             };
+            let is_to_group = message.destination.is_multicast()
+                && facts.destination == multicast_mac(message.destination);
+            if !is_to_group && facts.destination != own.mac {
+                return Err(DropReason::OuterDstMac);
+            }
             check_vlan(facts, own.vlan)?;
             Ok(advertise(&message, facts, own.mac, false, own.vlan))
         }

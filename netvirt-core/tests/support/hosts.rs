@@ -27,7 +27,7 @@ pub enum Fate {
 }
 
 /// One host: its policy and one worker.
-pub struct Host {
+pub struct Nve {
     pub policies: Policies<'static>,
     pub worker: Worker<'static>,
     vsids: Vec<Vsid>,
@@ -45,7 +45,7 @@ pub fn worker() -> Worker<'static> {
     ))
 }
 
-impl Host {
+impl Nve {
     pub fn new(changes: &[Change]) -> Self {
         let vsids = changes
             .iter()
@@ -68,11 +68,11 @@ impl Host {
         super::apply(&mut self.policies, changes).unwrap_or_else(|refused| panic!("{refused}"));
     }
 
-    pub fn from_port(&mut self, port: u32, frame: &[u8]) -> Fate {
+    pub fn take_from_port(&mut self, port: u32, frame: &[u8]) -> Fate {
         self.process(&Frame::whole(Ingress::Port(PortId(port)), frame))
     }
 
-    pub fn from_uplink(&mut self, frame: &[u8]) -> Fate {
+    pub fn take_from_uplink(&mut self, frame: &[u8]) -> Fate {
         self.process(&Frame::whole(Ingress::Uplink(UplinkId(0)), frame))
     }
 
@@ -100,7 +100,7 @@ impl Host {
     }
 }
 
-impl Drop for Host {
+impl Drop for Nve {
     fn drop(&mut self) {
         if std::thread::panicking() {
             return;
@@ -228,7 +228,7 @@ impl Ledger {
     }
 }
 
-/// How a frame from a port is counted, in the words of [`Host::counted`].
+/// How a frame from a port is counted, in the words of [`Nve::counted`].
 pub fn counted_from_port(outcome: &str, port: u32, vsid: u32, bytes: usize) -> String {
     format!(
         "received 1, {outcome} 1, port {port} in 1, port {port} in bytes {bytes}, \
@@ -271,12 +271,12 @@ pub fn counted_refused_uplink(reason: DropReason, vsid: Option<u32>, bytes: usiz
     format!("received 1, dropped 1, {reason} 1{subnet}")
 }
 
-impl Host {
+impl Nve {
     /// A frame from a port is refused for this reason, and counted so, and nothing else is.
     #[track_caller]
     pub fn refuses(&mut self, port: u32, vsid: u32, frame: &[u8], reason: DropReason) {
         self.counted();
-        assert_eq!(self.from_port(port, frame), Fate::Dropped(reason));
+        assert_eq!(self.take_from_port(port, frame), Fate::Dropped(reason));
         assert_eq!(self.vsid, Some(vsid));
         assert_eq!(
             self.counted(),
@@ -288,7 +288,7 @@ impl Host {
     #[track_caller]
     pub fn refuses_uplink(&mut self, vsid: Option<u32>, frame: &[u8], reason: DropReason) {
         self.counted();
-        assert_eq!(self.from_uplink(frame), Fate::Dropped(reason));
+        assert_eq!(self.take_from_uplink(frame), Fate::Dropped(reason));
         assert_eq!(
             self.counted(),
             counted_refused_uplink(reason, vsid, frame.len())
@@ -299,7 +299,7 @@ impl Host {
     #[track_caller]
     pub fn punts(&mut self, frame: &[u8], punt: Punt) {
         self.counted();
-        assert_eq!(self.from_uplink(frame), Fate::Punted(punt));
+        assert_eq!(self.take_from_uplink(frame), Fate::Punted(punt));
         assert_eq!(self.counted(), "received 1, punted 1");
     }
 
@@ -307,7 +307,7 @@ impl Host {
     #[track_caller]
     pub fn transmits(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_port(port, frame);
+        let fate = self.take_from_port(port, frame);
         let Fate::Transmitted(UplinkId(0), out) = fate else {
             panic!("not transmitted but {fate:?}");
         };
@@ -322,7 +322,7 @@ impl Host {
     #[track_caller]
     pub fn delivers(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_uplink(frame);
+        let fate = self.take_from_uplink(frame);
         let Fate::Delivered(to, out) = fate else {
             panic!("not delivered but {fate:?}");
         };
@@ -335,7 +335,7 @@ impl Host {
     #[track_caller]
     pub fn switches(&mut self, from: u32, to: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_port(from, frame);
+        let fate = self.take_from_port(from, frame);
         let Fate::Delivered(port, out) = fate else {
             panic!("not delivered but {fate:?}");
         };
@@ -348,7 +348,7 @@ impl Host {
     #[track_caller]
     pub fn replies(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_port(port, frame);
+        let fate = self.take_from_port(port, frame);
         let Fate::Replied(out) = fate else {
             panic!("not answered but {fate:?}");
         };
@@ -363,7 +363,7 @@ impl Host {
     #[track_caller]
     pub fn replies_uplink(&mut self, frame: &[u8]) -> Vec<u8> {
         self.counted();
-        let fate = self.from_uplink(frame);
+        let fate = self.take_from_uplink(frame);
         let Fate::Replied(out) = fate else {
             panic!("not answered but {fate:?}");
         };
@@ -374,7 +374,7 @@ impl Host {
 
 /// All hosts of a network, and the wire that joins them.
 pub struct Fabric {
-    pub hosts: Vec<Host>,
+    pub hosts: Vec<Nve>,
 }
 
 /// What came out of a fabric.
@@ -389,20 +389,20 @@ pub struct Arrival {
 
 impl Fabric {
     pub fn new(network: &Network) -> Self {
-        let hosts = (1..=network.hosts).map(|host| Host::new(&network.changes(host)));
+        let hosts = (1..=network.hosts).map(|host| Nve::new(&network.changes(host)));
         Self {
             hosts: hosts.collect(),
         }
     }
 
     /// The host of this number, counted from 1.
-    pub fn host(&mut self, number: usize) -> &mut Host {
+    pub fn host(&mut self, number: usize) -> &mut Nve {
         &mut self.hosts[number - 1]
     }
 
     /// Sends a frame from a port and follows it until it arrives or ends.
     pub fn send(&mut self, host: usize, port: u32, frame: &[u8]) -> Result<Arrival, Fate> {
-        let fate = self.host(host).from_port(port, frame);
+        let fate = self.host(host).take_from_port(port, frame);
         self.follow(host, fate)
     }
 
@@ -420,7 +420,7 @@ impl Fabric {
                 }
                 Fate::Transmitted(UplinkId(0), frame) if wire.len() < 8 => {
                     at = usize::from(frame[5]) / 11;
-                    fate = self.host(at).from_uplink(&frame);
+                    fate = self.host(at).take_from_uplink(&frame);
                     wire.push(frame);
                 }
                 other => return Err(other),

@@ -1,0 +1,209 @@
+//! What one host does to a frame the other undoes.
+
+use netvirt_core::address::{AddressBits, Family};
+use netvirt_core::checksum::Delta;
+use netvirt_core::datapath::*;
+use netvirt_core::edit::Ethernet;
+use netvirt_core::edit::*;
+use netvirt_core::offload::Offload;
+use netvirt_core::policy::*;
+use netvirt_core::*;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use crate::frames::*;
+use crate::support::hosts::*;
+use crate::support::network::*;
+use crate::support::packets::*;
+
+const A: [&str; 2] = ["10.0.0.5", "2001:db8:1::5"];
+const B: [&str; 2] = ["10.0.0.7", "2001:db8:1::7"];
+
+fn packets() -> impl Strategy<Value = Packet> {
+    (0usize..2).prop_flat_map(|version| packets_between(A[version].into(), B[version].into()))
+}
+
+fn networks() -> impl Strategy<Value = Network> {
+    let flow_ids = prop_oneof![
+        any::<u8>().prop_map(FlowIdPolicy::Fixed),
+        any::<u64>().prop_map(|seed| FlowIdPolicy::PerFlow { seed }),
+    ];
+    let dscp = prop_oneof![
+        Just(DscpPolicy::Uniform),
+        (0u8..64).prop_map(DscpPolicy::Pipe)
+    ];
+    let outer = select(vec![Outer::V4, Outer::V6]);
+    let reception = select(vec![Reception::Strict, Reception::Tolerant]);
+    let vlan = prop::option::of(1u16..4095);
+    (flow_ids, dscp, outer, reception, vlan, 1u8..).prop_map(
+        |(flow_id, dscp, outer, reception, vlan, outer_ttl)| {
+            Network::standard().with(|network| {
+                network.outer = outer;
+                network.vlan = vlan;
+                let settings = &mut network.settings;
+                (settings.flow_id, settings.dscp, settings.outer_ttl) = (flow_id, dscp, outer_ttl);
+                settings.reception = reception;
+            })
+        },
+    )
+}
+
+/// Whether two frames differ at most in the two forms of zero that the transport checksum can have.
+fn equal_but_for_zero(sent: &[u8], received: &[u8]) -> bool {
+    let differences: Vec<usize> = (0..sent.len().max(received.len()))
+        .filter(|at| sent.get(*at) != received.get(*at))
+        .collect();
+    match differences[..] {
+        [] => true,
+        [first, second] => {
+            second == first + 1
+                && sent[first..=second] == [0xff, 0xff]
+                && received[first..=second] == [0, 0]
+        }
+        _ => false,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_is_encapsulated_is_decapsulated_as_it_was(
+        network in networks(),
+        packets in vec(packets(), 1..12),
+    ) {
+        let mut fabric = Fabric::new(&network);
+        let (a, b) = (network.machine("blue a").mac, network.machine("blue b").mac);
+        for packet in packets {
+            let packet = packet.between(a, b);
+            let expected = packet.clone().with(|packet| packet.padding = 0).frame();
+            match fabric.send(1, 0, &packet.frame()) {
+                Ok(arrival) => {
+                    prop_assert_eq!((arrival.host, arrival.port), (2, PortId(0)));
+                    prop_assert_eq!(arrival.wire.len(), 1);
+                    prop_assert_eq!(arrival.frame, expected);
+                }
+                // ICMPv6 of random bytes may be neighbour discovery.
+                Err(fate) => {
+                    prop_assert_eq!(packet.protocol, 58);
+                    let kind = packet.transport.first();
+                    prop_assert!(kind.is_some_and(|kind| (133..=137).contains(kind)), "{:?}", fate);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_rewritten_is_restored_as_it_was(packets in vec(packets(), 1..12)) {
+        let network = Network::standard();
+        let mut fabric = Fabric::new(&network);
+        let (a, b) = (network.machine("green a").mac, network.machine("green b").mac);
+        for packet in packets {
+            let packet = packet.between(a, b);
+            let expected = packet.clone().with(|packet| packet.padding = 0).frame();
+            match fabric.send(1, 4, &packet.frame()) {
+                Ok(arrival) => {
+                    prop_assert_eq!((arrival.host, arrival.port), (2, PortId(3)));
+                    match packet.protocol {
+                        6 | 33 | 58 => prop_assert!(
+                            equal_but_for_zero(&expected, &arrival.frame),
+                            "{:?}\n{:?}", expected, arrival.frame
+                        ),
+                        _ => prop_assert_eq!(arrival.frame, expected),
+                    }
+                }
+                Err(Fate::Dropped(reason)) => prop_assert!(
+                    matches!(
+                        reason,
+                        DropReason::SourceRoute
+                            | DropReason::TinyFragment
+                            | DropReason::RewriteUnsupported
+                            | DropReason::RouterGuard
+                            | DropReason::Malformed
+                            | DropReason::Truncated
+                            | DropReason::Multicast
+                    ),
+                    "{}", reason
+                ),
+                Err(fate) => prop_assert!(false, "{:?}", fate),
+            }
+        }
+    }
+
+    #[test]
+    fn any_edit_is_the_same_in_its_three_forms(
+        frame in vec(any::<u8>(), 120..200),
+        pull in 0u16..60,
+        cut in 0usize..20,
+        family in select(vec![Family::Ipv4, Family::Ipv6]),
+        decrement_hop_limit: bool,
+        ecn in prop::option::of(0u8..4),
+        push in prop::option::of((any::<[u8; 12]>(), any::<u16>())),
+        addresses: [u64; 4],
+        rewrite in prop::option::of((any::<u16>(), 40u16..60, 0u8..4)),
+    ) {
+        let network = if push.is_some() { pull } else { pull + 14 };
+        let macs = push.map(|(macs, ethertype)| {
+            let (destination, source) = macs.split_at(6);
+            let mac = |octets: &[u8]| MacAddress(octets.try_into().unwrap());
+            (mac(destination), mac(source), ethertype)
+        });
+        let push = macs.as_ref().map_or(Push::Nothing, |(destination, source, ethertype)| {
+            Push::Ethernet(Ethernet { destination, source, ethertype: *ethertype })
+        });
+        let [a, b, c, d] = addresses;
+        let (source, destination) = (AddressBits { high: a, low: b }, AddressBits { high: c, low: d });
+        let rewrite = rewrite.map(|(delta, offset, kind)| Rewrite {
+            source: &source,
+            destination: &destination,
+            delta: Delta::of_words(0, delta),
+            transport: match kind {
+                0 => TransportChecksum::None,
+                1 => TransportChecksum::Complete(network + offset),
+                2 => TransportChecksum::Udp(network + offset),
+                _ => TransportChecksum::Partial(network + offset),
+            },
+        });
+        let edit = Edit {
+            pull,
+            push,
+            end: (frame.len() - cut) as u32,
+            family,
+            decrement_hop_limit,
+            ecn,
+            rewrite,
+            offload: Offload::NONE,
+        };
+        // Frames of at least 120 bytes hold whatever such an edit touches, but for the last few offsets.
+        prop_assume!(u32::from(network) + 62 <= edit.end);
+        prop_assert_eq!(edited(&edit, &frame).len(), edit.length());
+    }
+
+    #[test]
+    fn no_edit_panics_on_a_frame_that_is_not_its_own(
+        network in networks(),
+        packet in packets(),
+        other in vec(any::<u8>(), 0..90),
+        headroom in 0usize..100,
+        port in select(vec![(0u32, "blue a"), (4, "green a")]),
+    ) {
+        let host = Nve::new(&network.changes(1));
+        let frame = packet.between(network.machine(port.1).mac, ROUTER).frame();
+        let mut worker = worker();
+        let given = Frame::whole(Ingress::Port(PortId(port.0)), &frame);
+        let verdict = worker.process(host.policies.live(), &given);
+        if let Some(edit) = verdict.edit() {
+            let mut buffer = vec![0; headroom];
+            buffer.extend(&other);
+            let _ = edit.apply_in_place(&mut buffer, headroom..headroom + other.len());
+            let _ = edit.apply_in_place(&mut buffer, headroom..headroom + other.len() + 50);
+            let _ = edit.apply_in_place(&mut buffer, usize::MAX - 3..usize::MAX);
+            let _ = edit.apply_into(&other, &mut buffer);
+            let _ = edit.detach(&other, &mut [0; DETACHED_ROOM]);
+        }
+        if let Outcome::Reply(reply) = verdict.outcome {
+            let _ = reply.emit(&other, &mut vec![0; headroom]);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The walks of packets through one host and between hosts: verdict, reason, bytes, and every counter that moves.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod gateway;
+mod migration;
+mod next_hop;
+mod nvgre;
+mod proxies;
+mod reception;
+mod rewrite;
+mod rewrite_refusals;
+mod routing;
+mod sizes;
+mod spoofing;
+mod uplink_proxies;
