@@ -4,6 +4,7 @@ mod apply;
 mod change;
 mod copies;
 mod entries;
+mod listing;
 mod refusal;
 mod slab;
 mod tables;
