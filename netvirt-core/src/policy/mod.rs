@@ -4,7 +4,6 @@ mod apply;
 mod change;
 mod copies;
 mod entries;
-mod listing;
 mod refusal;
 mod slab;
 mod tables;
