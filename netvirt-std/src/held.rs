@@ -45,7 +45,11 @@ impl HeldFrames {
         let mut ask = false;
         let waiting = self.next_hops.entry(key).or_insert_with(|| {
             ask = true;
-            Waiting { first_asked: now, last_asked: now, frames: Vec::new() }
+            Waiting {
+                first_asked: now,
+                last_asked: now,
+                frames: Vec::new(),
+            }
         });
         if waiting.frames.len() == MOST_FRAMES {
             return Err(QueueFull);

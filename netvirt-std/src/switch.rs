@@ -1,11 +1,11 @@
 //! A host's switch without its devices: frames in, frames out. The devices, or a capture, are the caller's.
 
-use netvirt_core::datapath::{
-    DropReason, Frame, Ingress, NextHop, Outcome, Punt, Verdict, Worker,
-};
+use netvirt_core::datapath::{DropReason, Frame, Ingress, NextHop, Outcome, Punt, Verdict, Worker};
 use netvirt_core::edit::{Edit, HEADROOM};
 use netvirt_core::offload::Offload;
-use netvirt_core::policy::{Change, Neighbour, Policies, Policy, Refused, Transaction, TransactionWriter};
+use netvirt_core::policy::{
+    Change, Neighbour, Policies, Policy, Refused, Transaction, TransactionWriter,
+};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned, Reply};
 use netvirt_core::trace::{Observer, Unobserved};
 use netvirt_core::{PortId, ProviderAddress, UplinkId, Vsid};
@@ -38,7 +38,12 @@ impl Sent {
     /// A frame that lies here from its first byte to its last, with nothing left to do.
     fn whole(egress: Egress, bytes: Vec<u8>) -> Self {
         let length = bytes.len();
-        Self { egress, bytes, length, offload: Offload::NONE }
+        Self {
+            egress,
+            bytes,
+            length,
+            offload: Offload::NONE,
+        }
     }
 }
 
@@ -112,7 +117,13 @@ pub struct Switch {
 impl Switch {
     /// A switch with an empty policy.
     pub fn new(policies: Policies<'static>, worker: Worker<'static>) -> Self {
-        Self { policies, worker, held: HeldFrames::default(), buffer: Vec::new(), released: 0 }
+        Self {
+            policies,
+            worker,
+            held: HeldFrames::default(),
+            buffer: Vec::new(),
+            released: 0,
+        }
     }
 
     /// The policy that packets see.
@@ -134,10 +145,19 @@ impl Switch {
     ///
     /// # Errors
     /// [`Refused`]; the policy is then as it was.
-    pub fn apply(&mut self, transaction: Transaction<'_>, sent: &mut Vec<Sent>) -> Result<(), Refused> {
+    pub fn apply(
+        &mut self,
+        transaction: Transaction<'_>,
+        sent: &mut Vec<Sent>,
+    ) -> Result<(), Refused> {
         let before: Vec<Owned> = self.policy().owned_addresses().collect();
         self.policies.apply(transaction)?;
-        for owned in self.policies.live().owned_addresses().filter(|owned| !before.contains(owned)) {
+        for owned in self
+            .policies
+            .live()
+            .owned_addresses()
+            .filter(|owned| !before.contains(owned))
+        {
             let mut bytes = vec![0; LONGEST_MESSAGE];
             if let Ok(length) = owned.announcement(&mut bytes) {
                 bytes.truncate(length);
@@ -149,7 +169,13 @@ impl Switch {
 
     /// Takes a frame. What leaves the switch because of it, the frame itself or others, is added to `sent`.
     /// `now` is in nanoseconds, from any start.
-    pub fn receive(&mut self, now: u64, ingress: Ingress, bytes: &[u8], sent: &mut Vec<Sent>) -> Decision {
+    pub fn receive(
+        &mut self,
+        now: u64,
+        ingress: Ingress,
+        bytes: &[u8],
+        sent: &mut Vec<Sent>,
+    ) -> Decision {
         self.receive_observed(now, ingress, bytes, bytes.len(), sent, &mut Unobserved)
     }
 
@@ -164,9 +190,23 @@ impl Switch {
         observer: &mut impl Observer,
     ) -> Decision {
         self.expire(now);
-        let frame = Frame { ingress, window, length, offload: Offload::NONE };
-        let verdict = self.worker.process_observed(self.policies.live(), &frame, observer);
-        let done = carry_out(&verdict, &frame, &mut self.buffer, &mut self.held, now, sent);
+        let frame = Frame {
+            ingress,
+            window,
+            length,
+            offload: Offload::NONE,
+        };
+        let verdict = self
+            .worker
+            .process_observed(self.policies.live(), &frame, observer);
+        let done = carry_out(
+            &verdict,
+            &frame,
+            &mut self.buffer,
+            &mut self.held,
+            now,
+            sent,
+        );
         let mut decision = Decision {
             kind: DecisionKind::of(&verdict.outcome),
             reason: verdict.reason,
@@ -177,10 +217,21 @@ impl Switch {
             self.worker.counters_mut().lost(&verdict, reason);
             (decision.kind, decision.reason) = (DecisionKind::Dropped, Some(reason));
         }
-        if let DecisionKind::Punted(Punt::Neighbour { uplink, address, mac }) = decision.kind
+        if let DecisionKind::Punted(Punt::Neighbour {
+            uplink,
+            address,
+            mac,
+        }) = decision.kind
             && let Ok(address) = ProviderAddress::new(address)
         {
-            self.learn(Neighbour { uplink, address, mac }, sent);
+            self.learn(
+                Neighbour {
+                    uplink,
+                    address,
+                    mac,
+                },
+                sent,
+            );
         }
         decision
     }
@@ -188,13 +239,17 @@ impl Switch {
     /// Drops held frames whose next hop did not answer.
     fn expire(&mut self, now: u64) {
         for _ in 0..self.held.expire(now) {
-            self.worker.counters_mut().lost_held(DropReason::NeighbourTimeout);
+            self.worker
+                .counters_mut()
+                .lost_held(DropReason::NeighbourTimeout);
         }
     }
 
     /// Believes a next hop's MAC address if it was asked for, and sends what waited for it.
     fn learn(&mut self, neighbour: Neighbour, sent: &mut Vec<Sent>) {
-        let Some(waiting) = self.held.take(neighbour.uplink, neighbour.address.get()) else { return };
+        let Some(waiting) = self.held.take(neighbour.uplink, neighbour.address.get()) else {
+            return;
+        };
         let mut encoded = [0; netvirt_core::policy::MAX_CHANGE_LENGTH];
         let mut writer = TransactionWriter::new(&mut encoded);
         // A full neighbour table leaves the next hop unknown; it is asked for again with the next frame.
@@ -214,14 +269,14 @@ impl Switch {
 impl DecisionKind {
     /// What a verdict comes to.
     pub(crate) const fn of(outcome: &Outcome<'_>) -> Self {
-    match outcome {
-        Outcome::Deliver { .. } => Self::Delivered,
-        Outcome::Transmit { .. } => Self::Transmitted,
-        Outcome::Reply(_) => Self::Replied,
-        Outcome::Punt(punt) => Self::Punted(*punt),
-        Outcome::Hold { .. } => Self::Held,
-        _ => Self::Dropped,
-    }
+        match outcome {
+            Outcome::Deliver { .. } => Self::Delivered,
+            Outcome::Transmit { .. } => Self::Transmitted,
+            Outcome::Reply(_) => Self::Replied,
+            Outcome::Punt(punt) => Self::Punted(*punt),
+            Outcome::Hold { .. } => Self::Held,
+            _ => Self::Dropped,
+        }
     }
 }
 
@@ -241,7 +296,10 @@ fn carry_out(
         sent.push(outgoing);
         return Ok(());
     };
-    if held.keep(next_hop, outgoing, now).map_err(|QueueFull| DropReason::NeighbourQueueFull)? {
+    if held
+        .keep(next_hop, outgoing, now)
+        .map_err(|QueueFull| DropReason::NeighbourQueueFull)?
+    {
         sent.push(solicitation(next_hop).ok_or(DropReason::NoPath)?);
     }
     Ok(())
@@ -262,27 +320,32 @@ pub(crate) fn outgoing(
         _ => return Ok(None),
     };
     let bytes = edited(edit, frame, buffer)?;
-    Ok(Some(Sent { egress, bytes, length: edit.length(), offload: edit.offload }))
+    Ok(Some(Sent {
+        egress,
+        bytes,
+        length: edit.length(),
+        offload: edit.offload,
+    }))
 }
 
 /// Edits a copy of the frame, in place as a device's buffer would be.
-fn edited(
-    edit: &Edit<'_>,
-    frame: &Frame<'_>,
-    buffer: &mut Vec<u8>,
-) -> Result<Vec<u8>, DropReason> {
+fn edited(edit: &Edit<'_>, frame: &Frame<'_>, buffer: &mut Vec<u8>) -> Result<Vec<u8>, DropReason> {
     buffer.clear();
     buffer.resize(HEADROOM, 0);
     buffer.extend_from_slice(frame.window);
     let place = HEADROOM..buffer.len();
-    let place = edit.apply_in_place(buffer, place).map_err(|_| DropReason::NoHeadroom)?;
+    let place = edit
+        .apply_in_place(buffer, place)
+        .map_err(|_| DropReason::NoHeadroom)?;
     Ok(buffer[place].to_vec())
 }
 
 /// Writes an answer, out of where the question came in.
 fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
     let mut bytes = vec![0; frame.window.len().max(LONGEST_MESSAGE)];
-    let length = reply.emit(frame.window, &mut bytes).map_err(|_| DropReason::Truncated)?;
+    let length = reply
+        .emit(frame.window, &mut bytes)
+        .map_err(|_| DropReason::Truncated)?;
     bytes.truncate(length);
     let egress = match frame.ingress {
         Ingress::Port(port) => Egress::Port(port),

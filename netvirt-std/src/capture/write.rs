@@ -111,7 +111,13 @@ impl<W: Write> CaptureWriter<W> {
         bytes: &[u8],
         comment: Option<&str>,
     ) -> Result<(), CaptureError> {
-        self.write_cut(interface, timestamp, direction, (bytes, bytes.len()), comment)
+        self.write_cut(
+            interface,
+            timestamp,
+            direction,
+            (bytes, bytes.len()),
+            comment,
+        )
     }
 
     /// Writes the front of a frame that had `original_length` bytes.
@@ -245,7 +251,11 @@ mod tests {
             .write_cut(red, 7, Direction::Inbound, (&[5; 61], 1514), None)
             .unwrap();
         let file = io::Cursor::new(writer.finish().unwrap());
-        let read = CaptureReader::new("memory", file).unwrap().next().unwrap().unwrap();
+        let read = CaptureReader::new("memory", file)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
         assert_eq!((read.bytes, read.original_length), (vec![5; 61], 1514));
     }
 

@@ -51,15 +51,19 @@ enum Command {
     /// The frames of all captures arrive in the order of their timestamps, and the switch does with them what it
     /// would do in the network: encapsulates, rewrites, delivers, answers, holds for a next hop, refuses. One line
     /// says what became of each frame; the counters come at the end. The same input gives the same output.
-    #[command(after_long_help = "Example:\n  netvirt replay --policy examples/two-hosts.toml --host host-1 \\\n      \
-        --in blue-1=blue.pcap --in uplink=wire.pcapng --capture out.pcapng")]
+    #[command(
+        after_long_help = "Example:\n  netvirt replay --policy examples/two-hosts.toml --host host-1 \\\n      \
+        --in blue-1=blue.pcap --in uplink=wire.pcapng --capture out.pcapng"
+    )]
     Replay(ReplayArgs),
     /// Explain what a host's switch decides about a frame, and why.
     ///
     /// Tells every step that the datapath takes, what it does to the frame, and, if it refuses it, what in the
     /// policy comes close to letting it pass.
-    #[command(after_long_help = "Example:\n  netvirt trace --policy examples/two-hosts.toml --host host-1 \\\n      \
-        --port blue-1 --in blue.pcap")]
+    #[command(
+        after_long_help = "Example:\n  netvirt trace --policy examples/two-hosts.toml --host host-1 \\\n      \
+        --port blue-1 --in blue.pcap"
+    )]
     Trace(TraceArgs),
 }
 

@@ -12,7 +12,8 @@ use super::{Failure, ReplayArgs, policy};
 pub fn run(args: &ReplayArgs, out: &mut impl Write) -> Result<(), Failure> {
     let host = policy::of_host(&args.policy, &args.host)?;
     let frames = frames_in_order(&args.inputs, &host)?;
-    let mut replay = Replay::new(&host).map_err(|refused| Failure::BadInput(refused.to_string()))?;
+    let mut replay =
+        Replay::new(&host).map_err(|refused| Failure::BadInput(refused.to_string()))?;
     let mut recording = match &args.capture {
         Some(file) => Some(Recording::create(file, &host)?),
         None => None,

@@ -137,7 +137,12 @@ impl<'h> CounterLine<'h> {
 /// Tables for people. What is zero among the totals and reasons is left out.
 impl fmt::Display for CounterLine<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "Policy version {}.\n\n{}", self.policy_version, self.totals())?;
+        writeln!(
+            f,
+            "Policy version {}.\n\n{}",
+            self.policy_version,
+            self.totals()
+        )?;
         let refused = self.refused();
         if !refused.is_empty() {
             writeln!(f, "{refused}")?;
