@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::num::NonZeroU32;
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -89,25 +90,27 @@ impl core::error::Error for InvalidAddress {}
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u32", into = "u32")]
 #[repr(transparent)]
-pub struct Vsid(u32);
+pub struct Vsid(NonZeroU32);
 
 impl Vsid {
     /// The lowest VSID that policy may use.
-    pub const MIN: Self = Self(0x00_1000);
+    pub const MIN: Self = Self(NonZeroU32::new(0x00_1000).unwrap());
     /// The highest VSID that policy may use.
-    pub const MAX: Self = Self(0xFF_FFFE);
+    pub const MAX: Self = Self(NonZeroU32::new(0xFF_FFFE).unwrap());
 
     /// Takes a VSID in 4096..=16777214.
     pub const fn new(value: u32) -> Result<Self, InvalidAddress> {
-        if value < Self::MIN.0 || value > Self::MAX.0 {
-            return Err(InvalidAddress::Vsid(value));
+        match NonZeroU32::new(value) {
+            Some(number) if value >= Self::MIN.get() && value <= Self::MAX.get() => {
+                Ok(Self(number))
+            }
+            _ => Err(InvalidAddress::Vsid(value)),
         }
-        Ok(Self(value))
     }
 
     /// The number, below 2^24.
     pub const fn get(self) -> u32 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -120,7 +123,7 @@ impl TryFrom<u32> for Vsid {
 
 impl From<Vsid> for u32 {
     fn from(vsid: Vsid) -> Self {
-        vsid.0
+        vsid.get()
     }
 }
 

@@ -3,6 +3,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+// The name under which the helpers of the integration tests know this crate.
+#[cfg(test)]
+extern crate self as netvirt_core;
 #[cfg(test)]
 extern crate std;
 

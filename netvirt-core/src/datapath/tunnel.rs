@@ -7,9 +7,9 @@ use super::outbound::is_to_many;
 use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Verdict};
-use crate::address::{Family, HostId, Vsid};
+use crate::address::{Family, HostId, MacAddress, Vsid};
 use crate::edit::{Edit, Encapsulation, Push};
-use crate::policy::{Location, Policy, Reception, Record, Settings};
+use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
 use crate::wire::{self, EthernetHeader, GreError, GreHeader, Network, Tag, ethertype};
@@ -137,7 +137,7 @@ fn malformed_reason(frame: &Frame<'_>, offset: usize, _malformed: wire::Malforme
                 u16::from_be_bytes([*kind_0, *kind_1]),
                 ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
             );
-            if is_tagged || !crate::MacAddress(*source).is_unicast() {
+            if is_tagged || !MacAddress(*source).is_unicast() {
                 DropReason::InnerL2
             } else {
                 DropReason::InnerMalformed
@@ -265,7 +265,7 @@ impl<'p> Arrival<'_, 'p, '_> {
     fn source_elsewhere(
         &self,
         observer: &mut impl Observer,
-    ) -> Result<(&'p Record, crate::MacAddress), DropReason> {
+    ) -> Result<(&'p Record, MacAddress), DropReason> {
         let unknown = DropReason::SrcPaMismatch;
         let address = self.job.facts.source_address;
         let domain = self
@@ -276,7 +276,7 @@ impl<'p> Arrival<'_, 'p, '_> {
             .and_then(|subnet| self.policy.domain(subnet.domain))
             .ok_or(unknown)?;
         let Some(route) = self.policy.source_route(domain, self.family, address) else {
-            return self.gateway_of_source(domain.first_gateway).ok_or(unknown);
+            return self.gateway_of_source(domain).ok_or(unknown);
         };
         let vsid = self
             .policy
@@ -296,26 +296,20 @@ impl<'p> Arrival<'_, 'p, '_> {
     }
 
     /// The gateway of the domain that lives on the host which sent the frame.
-    fn gateway_of_source(&self, first: u32) -> Option<(&'p Record, crate::MacAddress)> {
-        let mut next = first;
-        while let Some(gateway) = next
-            .checked_sub(1)
-            .and_then(|number| self.policy.gateway(number))
-        {
-            let vsid = Vsid::new(gateway.vsid).ok()?;
-            if let Some(record) = self.policy.records().get(&Key::mac(vsid, gateway.mac))
-                && self.origin(record, None).is_some()
-            {
-                let mac = if vsid == self.vsid {
-                    gateway.mac
-                } else {
-                    self.settings.router_mac
-                };
-                return Some((record, mac));
-            }
-            next = gateway.next;
-        }
-        None
+    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, MacAddress)> {
+        let record = self
+            .policy
+            .gateways(domain)
+            .find(|record| self.origin(record, None).is_some())?;
+        let is_here = Some(record.subnet) == self.policy.subnet_of(self.vsid);
+        Some((
+            record,
+            if is_here {
+                record.mac
+            } else {
+                self.settings.router_mac
+            },
+        ))
     }
 
     /// Whose host the frame came from; none if it is no host that may send it.

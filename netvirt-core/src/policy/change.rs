@@ -300,7 +300,7 @@ pub enum Change {
     RemoveRecord(RecordName),
     /// Adds a provider address of this host.
     AddProviderAddress(HostAddress),
-    /// Changes prefix length, MAC address, VLAN, MTU or state of a provider address of this host.
+    /// Changes everything but the address of a provider address of this host.
     SetProviderAddress(HostAddress),
     /// Removes a provider address of this host.
     RemoveProviderAddress(ProviderAddress),

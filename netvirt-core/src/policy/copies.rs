@@ -3,6 +3,7 @@
 use super::refusal::{Refusal, Refused};
 use super::tables::Policy;
 use super::transaction::Transaction;
+use crate::table::UnequalCapacity;
 
 /// Two copies of the policy. A transaction is prepared on the one that nobody reads and becomes visible by
 /// one flip, or leaves no trace.
@@ -50,6 +51,12 @@ impl<'s> Policies<'s> {
         transaction: Transaction<'t>,
     ) -> Result<Prepared<'p, 's, 't>, Refused> {
         let (live, draft) = self.split();
+        if !live.has_capacity_of(draft) {
+            return Err(Refused {
+                change: 0,
+                why: Refusal::UnequalCapacity(UnequalCapacity),
+            });
+        }
         match draft.apply(&transaction) {
             Ok(()) => Ok(Prepared {
                 policies: self,
@@ -57,7 +64,7 @@ impl<'s> Policies<'s> {
                 committed: false,
             }),
             Err(refused) => {
-                restore(draft, live)?;
+                restore(draft, live);
                 Err(refused)
             }
         }
@@ -73,11 +80,9 @@ impl<'s> Policies<'s> {
     }
 }
 
-fn restore<'s>(draft: &mut Policy<'s>, live: &Policy<'s>) -> Result<(), Refused> {
-    draft.copy_from(live).map_err(|unequal| Refused {
-        change: 0,
-        why: Refusal::UnequalCapacity(unequal),
-    })
+fn restore<'s>(draft: &mut Policy<'s>, live: &Policy<'s>) {
+    // It was checked before that the two are of equal capacity.
+    let _ = draft.copy_from(live);
 }
 
 /// A transaction that was found valid and that fits. Dropped without [`commit`](Self::commit) it leaves no trace.
@@ -91,7 +96,8 @@ pub struct Prepared<'p, 's, 't> {
 impl Prepared<'_, '_, '_> {
     /// The policy version that packets will see.
     pub fn version(&mut self) -> u64 {
-        self.policies.split().1.version()
+        let (_, draft) = self.policies.split();
+        draft.version()
     }
 
     /// Lets packets see the transaction, all of it at once; the other copy follows.
@@ -101,7 +107,7 @@ impl Prepared<'_, '_, '_> {
         let (live, other) = self.policies.split();
         // The other copy was equal, so what one took the other takes; copying is for the impossible.
         if other.apply(&self.transaction).is_err() {
-            let _ = restore(other, live);
+            restore(other, live);
         }
     }
 
@@ -113,7 +119,7 @@ impl Drop for Prepared<'_, '_, '_> {
     fn drop(&mut self) {
         if !self.committed {
             let (live, draft) = self.policies.split();
-            let _ = restore(draft, live);
+            restore(draft, live);
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use core::net::IpAddr;
 
-use super::change::{Location, LookupRecord, Method, RecordKind, RouteTarget};
+use super::change::{Location, LookupRecord, Method, Neighbour, RecordKind, RouteTarget};
 use super::slab::Place;
 use crate::address::{
-    AddressBits, CustomerAddress, Family, HostId, MacAddress, PortId, Prefix, ProviderAddress, Vsid,
+    AddressBits, CustomerAddress, Family, HostId, MacAddress, PortId, Prefix, ProviderAddress,
+    UplinkId, Vsid,
 };
 use crate::checksum::Delta;
 use crate::table::{Entry, Key, Run};
@@ -180,6 +181,25 @@ impl Record {
     pub(crate) fn is_gateway(&self) -> bool {
         self.flags & GATEWAY != 0
     }
+
+    /// The domain's next gateway. It stands in place of the provider address, which no wildcard record has.
+    pub(super) fn next_gateway(&self) -> Gateway {
+        if self.is_gateway() {
+            Gateway {
+                vsid: self.provider_address.high as u32,
+                mac: self.provider_address.to_mac(),
+            }
+        } else {
+            Gateway::NONE
+        }
+    }
+
+    pub(super) fn set_next_gateway(&mut self, next: Gateway) {
+        self.provider_address = AddressBits {
+            high: u64::from(next.vsid),
+            low: next.mac.to_bits(),
+        };
+    }
 }
 
 impl Entry for Record {
@@ -197,17 +217,18 @@ fn pack_location(location: Location) -> u32 {
 }
 
 /// The first on-link prefix of a family, for the common question whether an address is in the subnet.
+///
+/// The base stands inverted, so that all-zero bytes hold no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
 struct MaskedPrefix {
-    base: AddressBits,
+    inverted_base: AddressBits,
     mask: AddressBits,
 }
 
 impl MaskedPrefix {
-    /// Holds no address: no address masked by nothing is 1.
     const NONE: Self = Self {
-        base: AddressBits { high: 0, low: 1 },
+        inverted_base: AddressBits { high: 0, low: 0 },
         mask: AddressBits { high: 0, low: 0 },
     };
 
@@ -219,7 +240,10 @@ impl MaskedPrefix {
         let host_bits = width.saturating_sub(u32::from(length));
         let mask = u128::MAX.checked_shl(host_bits).unwrap_or(0);
         Self {
-            base,
+            inverted_base: AddressBits {
+                high: !base.high,
+                low: !base.low,
+            },
             mask: AddressBits {
                 high: (mask >> 64) as u64,
                 low: mask as u64,
@@ -229,9 +253,9 @@ impl MaskedPrefix {
 
     #[inline(always)]
     fn contains(&self, address: AddressBits) -> bool {
-        (address.high & self.mask.high) ^ self.base.high
-            | (address.low & self.mask.low) ^ self.base.low
-            == 0
+        let high = (address.high & self.mask.high) ^ self.inverted_base.high;
+        let low = (address.low & self.mask.low) ^ self.inverted_base.low;
+        high & low == u64::MAX
     }
 }
 
@@ -282,7 +306,13 @@ impl Subnet {
             Family::Ipv6 => (ipv6, 128),
         };
         let mask = prefix.mask.to_u128() & (u128::MAX >> (128 - width));
-        Prefix::new(prefix.base.to_ip(family), mask.count_ones() as u8).ok()
+        let base = !prefix.inverted_base.to_u128();
+        let base = AddressBits {
+            high: (base >> 64) as u64,
+            low: base as u64,
+        };
+        // Where there is no prefix, the base is all ones and no prefix of length 0.
+        Prefix::new(base.to_ip(family), mask.count_ones() as u8).ok()
     }
 
     pub(super) fn set_prefix(&mut self, family: Family, prefix: Option<(AddressBits, u8)>) {
@@ -320,8 +350,8 @@ pub struct Domain {
     pub(crate) sources: [Run; 2],
     /// Number + 1 of its first route.
     pub(super) first_route: u32,
-    /// Number + 1 of its first gateway.
-    pub(crate) first_gateway: u32,
+    /// The first of its gateways, each of which names the next.
+    pub(super) first_gateway: Gateway,
     /// Subnets and peerings that stand on it.
     pub(super) users: u32,
     pub(super) present: bool,
@@ -341,7 +371,7 @@ impl Place for Domain {
         destinations: [Run::EMPTY; 2],
         sources: [Run::EMPTY; 2],
         first_route: 0,
-        first_gateway: 0,
+        first_gateway: Gateway::NONE,
         users: 0,
         present: false,
         dirty: false,
@@ -468,25 +498,31 @@ impl Place for Route {
     }
 }
 
-/// A gateway of a domain: where to find its wildcard record.
+/// Where to find the wildcard record of a gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(C)]
-pub struct Gateway {
-    /// 0 if the place is vacant.
-    pub(crate) vsid: u32,
-    /// Number + 1 of the domain's next gateway.
-    pub(crate) next: u32,
-    pub(crate) mac: MacAddress,
+pub(super) struct Gateway {
+    /// 0 if there is no gateway.
+    vsid: u32,
+    mac: MacAddress,
 }
 
-impl Place for Gateway {
-    const VACANT: Self = Self {
+impl Gateway {
+    pub(super) const NONE: Self = Self {
         vsid: 0,
-        next: 0,
         mac: MacAddress::ZERO,
     };
-    fn is_vacant(&self) -> bool {
-        self.vsid == 0
+
+    pub(super) fn of(record: &LookupRecord) -> Self {
+        Self {
+            vsid: record.vsid.get(),
+            mac: record.mac,
+        }
+    }
+
+    /// The key of the record.
+    pub(super) fn key(self) -> Option<Key> {
+        Some(Key::mac(Vsid::new(self.vsid).ok()?, self.mac))
     }
 }
 
@@ -618,6 +654,16 @@ impl NeighbourEntry {
             scope: key.scope(),
             mac,
         }
+    }
+
+    /// The neighbour in the words of the operator.
+    pub(super) fn to_neighbour(self) -> Option<Neighbour> {
+        let address = ProviderAddress::new(self.key().to_ip()?).ok()?;
+        Some(Neighbour {
+            uplink: UplinkId(self.scope >> 8),
+            address,
+            mac: self.mac,
+        })
     }
 }
 

@@ -43,8 +43,6 @@ pub enum TableName {
     CustomerRoutes,
     /// The flattened customer routes.
     RouteIntervals,
-    /// Gateways.
-    Gateways,
     /// Peerings.
     Peerings,
     /// Hosts; the host's number must be below the capacity.
@@ -71,7 +69,6 @@ impl TableName {
             Self::Subnets => "virtual subnets",
             Self::CustomerRoutes => "customer routes",
             Self::RouteIntervals => "route intervals",
-            Self::Gateways => "gateways",
             Self::Peerings => "peerings",
             Self::Hosts => "hosts",
             Self::Paths => "provider addresses of other hosts",

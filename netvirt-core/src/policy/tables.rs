@@ -13,7 +13,7 @@ use super::slab::Slab;
 use crate::address::{AddressBits, Family, HostId, PortId, UplinkId, Vsid};
 use crate::edit::Template;
 use crate::table::{
-    ExactTable, Index, Ipv4Interval, Ipv4Pool, Ipv6Interval, Ipv6Pool, Key, Seed, TagBucket,
+    ExactTable, Index, Ipv4Interval, Ipv4Pool, Ipv6Interval, Ipv6Pool, Key, Run, Seed, TagBucket,
     UnequalCapacity,
 };
 
@@ -38,7 +38,6 @@ pub struct PolicyStorage<'s> {
     pub routes: ManagedSlice<'s, Route>,
     pub ipv4_intervals: ManagedSlice<'s, Ipv4Interval>,
     pub ipv6_intervals: ManagedSlice<'s, Ipv6Interval>,
-    pub gateways: ManagedSlice<'s, Gateway>,
     pub peerings: ManagedSlice<'s, Option<Peering>>,
     pub hosts: ManagedSlice<'s, Host>,
     pub path_tags: ManagedSlice<'s, TagBucket>,
@@ -64,7 +63,6 @@ pub struct Policy<'s> {
     pub(super) routes: Slab<'s, Route>,
     pub(super) ipv4_routes: Ipv4Pool<'s>,
     pub(super) ipv6_routes: Ipv6Pool<'s>,
-    pub(super) gateways: Slab<'s, Gateway>,
     pub(super) peerings: Slab<'s, Option<Peering>>,
     pub(super) hosts: Slab<'s, Host>,
     pub(super) path_index: Index<'s>,
@@ -95,7 +93,6 @@ impl<'s> Policy<'s> {
             routes: Slab::new(storage.routes),
             ipv4_routes: Ipv4Pool::new(storage.ipv4_intervals),
             ipv6_routes: Ipv6Pool::new(storage.ipv6_intervals),
-            gateways: Slab::new(storage.gateways),
             peerings: Slab::new(storage.peerings),
             hosts: Slab::new(storage.hosts),
             path_index: Index::new(storage.path_tags, storage.path_numbers, seed),
@@ -120,11 +117,41 @@ impl<'s> Policy<'s> {
         self.settings.as_ref()
     }
 
+    /// Whether every table has as much storage as that of `other`.
+    pub(super) fn has_capacity_of(&self, other: &Self) -> bool {
+        self.capacities() == other.capacities()
+    }
+
+    fn capacities(&self) -> [usize; 17] {
+        [
+            self.records.capacity(),
+            self.rewrite.capacity(),
+            self.subnet_index.capacity(),
+            self.subnets.capacity(),
+            self.domains.capacity(),
+            self.routes.capacity(),
+            self.ipv4_routes.capacity(),
+            self.ipv6_routes.capacity(),
+            self.peerings.capacity(),
+            self.hosts.capacity(),
+            self.path_index.capacity(),
+            self.paths.capacity(),
+            self.templates.len(),
+            self.ports.capacity(),
+            self.provider_addresses.capacity(),
+            self.provider_routes.capacity(),
+            self.neighbours.capacity(),
+        ]
+    }
+
     /// Makes this copy equal to `other`.
     ///
     /// # Errors
-    /// [`UnequalCapacity`] if the two have storage of different size. The copy is of no use then.
+    /// [`UnequalCapacity`] if the two have storage of different size; nothing is copied then.
     pub fn copy_from(&mut self, other: &Self) -> Result<(), UnequalCapacity> {
+        if !self.has_capacity_of(other) {
+            return Err(UnequalCapacity);
+        }
         self.settings = other.settings;
         self.version = other.version;
         self.records.copy_from(&other.records)?;
@@ -135,14 +162,10 @@ impl<'s> Policy<'s> {
         self.routes.copy_from(&other.routes)?;
         self.ipv4_routes.copy_from(&other.ipv4_routes)?;
         self.ipv6_routes.copy_from(&other.ipv6_routes)?;
-        self.gateways.copy_from(&other.gateways)?;
         self.peerings.copy_from(&other.peerings)?;
         self.hosts.copy_from(&other.hosts)?;
         self.path_index.copy_from(&other.path_index)?;
         self.paths.copy_from(&other.paths)?;
-        if self.templates.len() != other.templates.len() {
-            return Err(UnequalCapacity);
-        }
         self.templates.copy_from_slice(&other.templates);
         self.ports.copy_from(&other.ports)?;
         self.provider_addresses
@@ -210,8 +233,12 @@ impl Policy<'_> {
         self.routes.get(number as usize)
     }
 
-    pub(crate) fn gateway(&self, number: u32) -> Option<&Gateway> {
-        self.gateways.get(number as usize)
+    /// The wildcard records of a domain's gateways.
+    pub(crate) fn gateways(&self, domain: &Domain) -> impl Iterator<Item = &Record> {
+        let find = |gateway: Gateway| self.records.get(&gateway.key()?);
+        core::iter::successors(find(domain.first_gateway), move |record| {
+            find(record.next_gateway())
+        })
     }
 
     /// The number of the subnet of `vsid`.
@@ -250,8 +277,8 @@ impl Policy<'_> {
     #[inline]
     fn route_in(
         &self,
-        ipv4: crate::table::Run,
-        ipv6: crate::table::Run,
+        ipv4: Run,
+        ipv6: Run,
         family: Family,
         address: AddressBits,
     ) -> Option<&Route> {

@@ -60,7 +60,7 @@ impl Policy<'_> {
             Change::SetRecord(record) => self.set_record(record),
             Change::MoveRecord(name, location) => self.move_record(name, *location),
             Change::RetireMigration(name) => self.retire_migration(name),
-            Change::RemoveRecord(name) => self.remove_record(name).map(|_| ()),
+            Change::RemoveRecord(name) => self.remove_record(name).map(|_subnet| ()),
             Change::AddHost(host) => self.add_host(*host),
             Change::RemoveHost(host) => self.remove_host(*host),
             Change::AddHostAddress(host, address) => self.add_host_address(*host, *address),
@@ -78,6 +78,10 @@ impl Policy<'_> {
 
     fn set_settings(&mut self, settings: &Settings) -> Result<(), Refusal> {
         settings.router_mac.unicast()?;
+        // Beyond it, hosts and ports could not be told apart in a record.
+        if settings.local_host.0 > i32::MAX as u32 {
+            return Err(Refusal::OutOfRange("a host number above 2147483647"));
+        }
         if settings.outer_ttl == 0 {
             return Err(Refusal::OutOfRange("an outer TTL of 0"));
         }

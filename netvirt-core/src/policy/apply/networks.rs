@@ -26,7 +26,7 @@ impl Policy<'_> {
         if users != 0 {
             return Err(Refusal::InUse(Missing::Domain(domain), users));
         }
-        // Its runs are empty by now, so no interval is left behind.
+        // Without routes and peers all that was derived is taken down, so nothing is left behind.
         self.domains.remove(domain.index());
         Ok(())
     }
@@ -151,7 +151,7 @@ impl Policy<'_> {
         if self.find_peering(peering).is_some() {
             return Ok(());
         }
-        self.check_disjoint(peering)?;
+        self.check_peering(peering)?;
         self.peerings
             .insert(Some(*peering))
             .of(TableName::Peerings)?;
@@ -168,7 +168,7 @@ impl Policy<'_> {
     fn use_peering(&mut self, peering: &Peering, by: i32) -> Result<(), Refusal> {
         for domain in [peering.from, peering.to] {
             self.use_domain(domain, by)?;
-            self.mark_dirty(domain);
+            self.take_down(domain)?;
         }
         Ok(())
     }
@@ -193,14 +193,24 @@ impl Policy<'_> {
         })
     }
 
-    /// Domains that can reach each other must not both own an address.
-    fn check_disjoint(&self, peering: &Peering) -> Result<(), Refusal> {
+    /// Among a domain and all its peers no two may own an address, or it would not know which is meant.
+    fn check_peering(&self, &Peering { from, to }: &Peering) -> Result<(), Refusal> {
+        self.check_disjoint(from, to)?;
+        for (domain, peer) in [(from, to), (to, from)] {
+            for other in self.peers(domain).filter(|other| *other != peer) {
+                self.check_disjoint(peer, other)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_disjoint(&self, domain: DomainId, other: DomainId) -> Result<(), Refusal> {
         let own = self
-            .domain_routes(peering.from)
+            .domain_routes(domain)
             .filter(|(_, route)| route.kind == RouteKind::OnLink);
         for (_, route) in own {
             if let Some(prefix) = route.prefix() {
-                self.check_no_overlap(peering.to, prefix)?;
+                self.check_no_overlap(other, prefix)?;
             }
         }
         Ok(())

@@ -3,7 +3,9 @@
 use core::net::IpAddr;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
-use super::super::entries::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Way};
+use super::super::entries::{
+    ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind, Way,
+};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
@@ -242,16 +244,15 @@ impl Policy<'_> {
         for (place, number) in ordered.paths.iter_mut().zip(in_order) {
             *place = number_of(number);
         }
-        let mut paths = entry.path_numbers().filter(usable);
-        ordered.usable = paths.clone().count() as u32;
+        ordered.usable = entry.path_numbers().filter(usable).count() as u32;
         let first = |wanted| {
-            paths
-                .clone()
+            entry
+                .path_numbers()
+                .filter(usable)
                 .find(|number| family(*number) == Some(wanted))
                 .map_or(0, number_of)
         };
         ordered.path_of_family = [first(Family::Ipv4), first(Family::Ipv6)];
-        paths.next();
         if let Some(place) = self.hosts.get_mut(host.index()) {
             *place = ordered;
         }
@@ -306,15 +307,13 @@ impl Policy<'_> {
     fn check_own_address(&self, own: &HostAddress) -> Result<(), Refusal> {
         own.mac.unicast()?;
         own_prefix(own)?;
-        if own.uplink.0 > u32::from(u8::MAX) {
-            return Err(Refusal::OutOfRange("an uplink number above 255"));
-        }
-        Ok(())
+        check_uplink(own.uplink)
     }
 
-    /// IPv6 inside the tunnel needs its least MTU of every physical network (spec of the link, RFC 8200 §5).
+    /// IPv6 inside the tunnel needs its least MTU of every physical network (RFC 8200 §5).
     pub(super) fn check_mtu(&self) -> Result<(), Refusal> {
-        if !self.routes.iter().any(|(_, route)| route.ipv6) {
+        let is_ipv6_subnet = |route: &Route| route.kind == RouteKind::OnLink && route.ipv6;
+        if !self.routes.iter().any(|(_, route)| is_ipv6_subnet(route)) {
             return Ok(());
         }
         for own in self.provider_addresses() {
@@ -338,7 +337,11 @@ impl Policy<'_> {
         if Family::of(route.prefix.address()) != Family::of(route.next_hop.get()) {
             return Err(Refusal::NextHopFamily(route.prefix, route.next_hop.get()));
         }
-        if self.on_link_source(route.next_hop.get()).is_none() {
+        // Whether the address that holds it can be used yet does not matter: it may become preferred later.
+        let is_on_link = |own: &HostAddress| {
+            own_prefix(own).is_ok_and(|prefix| prefix.contains(route.next_hop.get()))
+        };
+        if !self.provider_addresses().any(is_on_link) {
             return Err(Refusal::NextHopOffLink(route.next_hop));
         }
         if let Ok(number) = self.provider_route_number(route) {
@@ -383,6 +386,7 @@ impl Policy<'_> {
 
     pub(super) fn set_neighbour(&mut self, neighbour: &Neighbour) -> Result<(), Refusal> {
         let mac = neighbour.mac.unicast()?;
+        check_uplink(neighbour.uplink)?;
         let key = neighbour_key(neighbour.uplink, neighbour.address.get());
         self.neighbours
             .insert(NeighbourEntry::new(key, mac), |_, _| {})
@@ -422,6 +426,13 @@ impl Policy<'_> {
             }
         }
     }
+}
+
+fn check_uplink(uplink: UplinkId) -> Result<(), Refusal> {
+    if uplink.0 > u32::from(u8::MAX) {
+        return Err(Refusal::OutOfRange("an uplink number above 255"));
+    }
+    Ok(())
 }
 
 fn own_prefix(own: &HostAddress) -> Result<Prefix, Refusal> {

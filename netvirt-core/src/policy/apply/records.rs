@@ -1,10 +1,12 @@
 //! Lookup records, and the gateways among them.
 
+use core::net::IpAddr;
+
 use super::super::change::{Location, LookupRecord, Method, RecordKind, RecordName};
 use super::super::entries::{Gateway, Record};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::tables::{Policy, provider_key};
-use crate::address::{AddressBits, Family, HostId, Prefix, ProviderAddress};
+use crate::address::{AddressBits, CustomerAddress, Family, HostId, Prefix, ProviderAddress, Vsid};
 use crate::table::{Entry, Key};
 
 /// The most entries that one insertion moves.
@@ -21,13 +23,20 @@ impl Policy<'_> {
                 Err(Refusal::Exists(Missing::Record(name)))
             };
         }
-        let subnet = self.check_record(record)?;
+        let subnet = self.present_subnet(record.vsid)?;
+        self.check_customer_address(record, subnet)?;
+        self.put_record(record, subnet)
+    }
+
+    /// Puts a record in place whose customer address is known to be legal.
+    fn put_record(&mut self, record: &LookupRecord, subnet: u32) -> Result<(), Refusal> {
+        self.check_record(record)?;
         let mut entry = Record::new(record, subnet);
         entry.provider = self.provider_number(&entry);
         self.insert_record(entry)?;
         self.use_record(record, subnet, 1);
         if record.kind == RecordKind::GatewayWildcard {
-            self.link_gateway(record, subnet)?;
+            self.link_gateway(record, subnet);
         }
         Ok(())
     }
@@ -37,8 +46,9 @@ impl Policy<'_> {
         if present.mac != record.mac {
             return Err(Refusal::MacDiffers(record.name(), present.mac));
         }
-        self.remove_record(&record.name())?;
-        self.add_record(record)
+        let subnet = self.remove_record(&record.name())?;
+        // The customer address stays, even where the prefix around it has gone by now.
+        self.put_record(record, subnet)
     }
 
     pub(super) fn move_record(&mut self, name: &RecordName, to: Location) -> Result<(), Refusal> {
@@ -71,7 +81,8 @@ impl Policy<'_> {
         })
     }
 
-    pub(super) fn remove_record(&mut self, name: &RecordName) -> Result<LookupRecord, Refusal> {
+    /// Returns the number of the subnet that the record was in.
+    pub(super) fn remove_record(&mut self, name: &RecordName) -> Result<u32, Refusal> {
         let record = self.present_record(name)?;
         let subnet = self.present_subnet(record.vsid)?;
         if record.kind == RecordKind::GatewayWildcard {
@@ -83,7 +94,7 @@ impl Policy<'_> {
             self.rewrite.remove(&key, slot);
         }
         self.use_record(&record, subnet, -1);
-        Ok(record)
+        Ok(subnet)
     }
 
     /// The record of that name.
@@ -97,10 +108,8 @@ impl Policy<'_> {
             .ok_or(Refusal::Missing(Missing::Record(*name)))
     }
 
-    fn check_record(&self, record: &LookupRecord) -> Result<u32, Refusal> {
+    fn check_record(&self, record: &LookupRecord) -> Result<(), Refusal> {
         record.mac.unicast()?;
-        let subnet = self.present_subnet(record.vsid)?;
-        self.check_customer_address(record, subnet)?;
         self.check_location(record)?;
         if let Some(previous) = record.previous {
             self.check_previous(previous)?;
@@ -111,7 +120,7 @@ impl Policy<'_> {
         {
             self.check_rewrite(record, provider_address)?;
         }
-        Ok(subnet)
+        Ok(())
     }
 
     fn check_customer_address(&self, record: &LookupRecord, subnet: u32) -> Result<(), Refusal> {
@@ -122,13 +131,25 @@ impl Policy<'_> {
         let prefix = self
             .prefix_of(subnet, address)
             .ok_or(Refusal::OutsideSubnet(name))?;
-        let is_network = |prefix: Prefix| {
-            Family::of(prefix.address()) == Family::Ipv4
-                && prefix.length() < 31
-                && (address.get() == prefix.address() || address.get() == prefix.last())
-        };
-        if prefix.gateway() == Some(address.get()) || is_network(prefix) {
+        if reserved_addresses(prefix).any(|reserved| reserved == address.get()) {
             return Err(Refusal::ReservedAddress(name, prefix));
+        }
+        Ok(())
+    }
+
+    /// Refuses a prefix that reserves an address of which there is a record already.
+    pub(super) fn check_reserved_addresses(
+        &self,
+        vsid: Vsid,
+        prefix: Prefix,
+    ) -> Result<(), Refusal> {
+        for address in reserved_addresses(prefix) {
+            if let Ok(address) = CustomerAddress::new(address)
+                && let name = RecordName::Address(vsid, address)
+                && self.find_record(&name).is_some()
+            {
+                return Err(Refusal::ReservedAddress(name, prefix));
+            }
         }
         Ok(())
     }
@@ -267,70 +288,69 @@ impl Policy<'_> {
         }
     }
 
-    fn link_gateway(&mut self, record: &LookupRecord, subnet: u32) -> Result<(), Refusal> {
-        if let Location::Port(port) = record.location
-            && let Some(port) = self.ports.get_mut(port.index())
-        {
-            port.gateway = true;
+    fn link_gateway(&mut self, record: &LookupRecord, subnet: u32) {
+        self.set_gateway_port(record, true);
+        let gateway = Gateway::of(record);
+        if let Some(first) = self.first_gateway_mut(subnet) {
+            let next = core::mem::replace(first, gateway);
+            self.set_next_gateway(gateway, next);
         }
-        let Some(domain) = self.subnet(subnet).map(|subnet| subnet.domain as usize) else {
-            return Ok(());
-        };
-        let next = self
-            .domains
-            .get(domain)
-            .map_or(0, |domain| domain.first_gateway);
-        let gateway = Gateway {
-            vsid: record.vsid.get(),
-            next,
-            mac: record.mac,
-        };
-        let number = self.gateways.insert(gateway).of(TableName::Gateways)?;
-        if let Some(domain) = self.domains.get_mut(domain) {
-            domain.first_gateway = number.saturating_add(1);
-        }
-        Ok(())
     }
 
     fn unlink_gateway(&mut self, record: &LookupRecord, subnet: u32) {
+        self.set_gateway_port(record, false);
+        let gateway = Gateway::of(record);
+        let next = self.next_gateway(gateway);
+        let Some(first) = self.first_gateway_mut(subnet) else {
+            return;
+        };
+        if *first == gateway {
+            *first = next;
+            return;
+        }
+        let mut before = *first;
+        while before != Gateway::NONE && self.next_gateway(before) != gateway {
+            before = self.next_gateway(before);
+        }
+        self.set_next_gateway(before, next);
+    }
+
+    /// A gateway's port may speak for addresses without record.
+    fn set_gateway_port(&mut self, record: &LookupRecord, gateway: bool) {
         if let Location::Port(port) = record.location
             && let Some(port) = self.ports.get_mut(port.index())
         {
-            port.gateway = false;
-        }
-        let Some(domain) = self.subnet(subnet).map(|subnet| subnet.domain as usize) else {
-            return;
-        };
-        let mut at = self
-            .domains
-            .get(domain)
-            .map_or(0, |domain| domain.first_gateway);
-        let mut before = None;
-        while let Some(number) = at.checked_sub(1).map(|number| number as usize) {
-            let Some(gateway) = self.gateways.get(number).copied() else {
-                return;
-            };
-            if (gateway.vsid, gateway.mac) == (record.vsid.get(), record.mac) {
-                self.gateways.remove(number);
-                let link = match before {
-                    Some(before) => self
-                        .gateways
-                        .get_mut(before)
-                        .map(|gateway| &mut gateway.next),
-                    None => self
-                        .domains
-                        .get_mut(domain)
-                        .map(|domain| &mut domain.first_gateway),
-                };
-                if let Some(link) = link {
-                    *link = gateway.next;
-                }
-                return;
-            }
-            before = Some(number);
-            at = gateway.next;
+            port.gateway = gateway;
         }
     }
+
+    fn first_gateway_mut(&mut self, subnet: u32) -> Option<&mut Gateway> {
+        let domain = self.subnet(subnet)?.domain as usize;
+        let domain = self.domains.get_mut(domain)?;
+        Some(&mut domain.first_gateway)
+    }
+
+    fn next_gateway(&self, gateway: Gateway) -> Gateway {
+        let record = gateway.key().and_then(|key| self.records.get(&key));
+        record.map_or(Gateway::NONE, Record::next_gateway)
+    }
+
+    fn set_next_gateway(&mut self, gateway: Gateway, next: Gateway) {
+        if let Some(slot) = gateway.key().and_then(|key| self.records.slot_of(&key))
+            && let Some(record) = self.records.at_mut(slot)
+        {
+            record.set_next_gateway(next);
+        }
+    }
+}
+
+/// The addresses of a virtual subnet that no machine may have: the gateway's, and with IPv4 those of the
+/// network itself and of broadcast (RFC 1122 §3.2.1.3, RFC 3021).
+fn reserved_addresses(prefix: Prefix) -> impl Iterator<Item = IpAddr> {
+    let has_broadcast = Family::of(prefix.address()) == Family::Ipv4 && prefix.length() < 31;
+    let network = has_broadcast.then(|| [prefix.address(), prefix.last()]);
+    let network = network.into_iter().flatten();
+    prefix.gateway().into_iter().chain(network)
 }
 
 fn key_of(name: &RecordName) -> Key {

@@ -25,12 +25,15 @@ impl Policy<'_> {
             self.check_no_overlap(domain, declared.prefix)?;
             for peer in self.peers(domain) {
                 self.check_no_overlap(peer, declared.prefix)?;
+                for other in self.peers(peer).filter(|other| *other != domain) {
+                    self.check_no_overlap(other, declared.prefix)?;
+                }
             }
+            self.check_reserved_addresses(declared.vsid, declared.prefix)?;
         }
         self.link_route(domain, route)?;
         self.use_subnet(route.subnet, 1);
-        self.routes_changed(domain, &route);
-        Ok(())
+        self.routes_changed(domain, &route)
     }
 
     pub(super) fn set_customer_route(&mut self, declared: &CustomerRoute) -> Result<(), Refusal> {
@@ -47,8 +50,7 @@ impl Policy<'_> {
         let number = self.find_route(domain, &route).ok_or(missing)?;
         self.unlink_route(domain, number);
         self.use_subnet(route.subnet, -1);
-        self.routes_changed(domain, &route);
-        Ok(())
+        self.routes_changed(domain, &route)
     }
 
     fn check_route(&self, declared: &CustomerRoute) -> Result<(DomainId, Route), Refusal> {
@@ -86,7 +88,7 @@ impl Policy<'_> {
         Ok(())
     }
 
-    fn routes_changed(&mut self, domain: DomainId, route: &Route) {
+    fn routes_changed(&mut self, domain: DomainId, route: &Route) -> Result<(), Refusal> {
         if route.kind == RouteKind::OnLink {
             let family = route.family();
             let first = self
@@ -104,19 +106,29 @@ impl Policy<'_> {
                 if let Some(peering) = self.peerings.get(number).copied().flatten()
                     && (peering.from == domain || peering.to == domain)
                 {
-                    self.mark_dirty(peering.from);
-                    self.mark_dirty(peering.to);
+                    self.take_down(peering.from)?;
+                    self.take_down(peering.to)?;
                 }
             }
         }
-        self.mark_dirty(domain);
+        self.take_down(domain)
     }
 
-    pub(super) fn mark_dirty(&mut self, domain: DomainId) {
-        if let Some(domain) = self.domains.get_mut(domain.index()) {
-            domain.dirty = true;
-            self.domains_dirty = true;
+    /// Takes down what was derived from the routes of a domain and its peers, because they change. It is
+    /// built again before the copy may be read; until then it occupies nothing.
+    pub(super) fn take_down(&mut self, domain: DomainId) -> Result<(), Refusal> {
+        let Some(entry) = self.domains.get_mut(domain.index()) else {
+            return Ok(());
+        };
+        if core::mem::replace(&mut entry.dirty, true) {
+            return Ok(());
         }
+        self.domains_dirty = true;
+        while let Some(number) = self.first_imported_route(domain) {
+            self.unlink_route(domain, number);
+        }
+        self.flatten_routes(domain, |domain| &mut domain.destinations, |_| false)?;
+        self.flatten_routes(domain, |domain| &mut domain.sources, |_| false)
     }
 
     /// The routes of a domain with their numbers, in the order of family, base, length and metric.
@@ -202,7 +214,9 @@ impl Policy<'_> {
     fn rebuild_domain(&mut self, domain: DomainId) -> Result<(), Refusal> {
         self.import_routes(domain)?;
         self.resolve_next_hops(domain);
-        self.flatten_routes(domain).of(TableName::RouteIntervals)?;
+        let destinations: Runs = |domain| &mut domain.destinations;
+        self.flatten_routes(domain, destinations, Route::is_destination)?;
+        self.flatten_routes(domain, |domain| &mut domain.sources, Route::is_source)?;
         if let Some(domain) = self.domains.get_mut(domain.index()) {
             domain.dirty = false;
         }
@@ -211,9 +225,6 @@ impl Policy<'_> {
 
     /// Takes over the subnets of peered domains, so that one lookup finds them.
     fn import_routes(&mut self, domain: DomainId) -> Result<(), Refusal> {
-        while let Some(number) = self.first_imported_route(domain) {
-            self.unlink_route(domain, number);
-        }
         for number in 0..self.peerings.capacity() {
             let Some(peering) = self.peerings.get(number).copied().flatten() else {
                 continue;
@@ -305,51 +316,53 @@ impl Policy<'_> {
             })
     }
 
-    fn flatten_routes(&mut self, domain: DomainId) -> Result<(), crate::table::Full> {
-        type Runs = fn(&mut Domain) -> &mut [Run; 2];
-        let destinations: (Runs, fn(&Route) -> bool) =
-            (|domain| &mut domain.destinations, Route::is_destination);
-        let sources: (Runs, fn(&Route) -> bool) = (|domain| &mut domain.sources, Route::is_source);
-        for (runs, wanted) in [destinations, sources] {
-            let Some(place) = self.domains.get_mut(domain.index()) else {
-                return Ok(());
-            };
-            let [ipv4, ipv6] = *runs(place);
-            let first = place.first_route;
-            let routes = |family: Family| {
-                let find =
-                    |next: u32| Some((next, self.routes.get(next.checked_sub(1)? as usize)?));
-                core::iter::successors(find(first), move |(_, route)| find(route.next))
-                    .filter(move |(_, route)| route.family() == family && wanted(route))
-                    .map(|(value, route)| PrefixValue {
-                        base: route.base,
-                        length: route.length,
-                        value,
-                    })
-            };
-            let rebuilt = [
-                rebuild(
-                    &mut self.ipv4_routes,
-                    ipv4,
-                    routes(Family::Ipv4),
-                    self.domains.iter_mut().map(|(_, d)| d),
-                    |[run, _]| run,
-                )?,
-                rebuild(
-                    &mut self.ipv6_routes,
-                    ipv6,
-                    routes(Family::Ipv6),
-                    self.domains.iter_mut().map(|(_, d)| d),
-                    |[_, run]| run,
-                )?,
-            ];
-            if let Some(place) = self.domains.get_mut(domain.index()) {
-                *runs(place) = rebuilt;
-            }
+    /// Flattens those routes of a domain that are wanted into one of its pairs of runs.
+    fn flatten_routes(
+        &mut self,
+        domain: DomainId,
+        runs: Runs,
+        wanted: fn(&Route) -> bool,
+    ) -> Result<(), Refusal> {
+        let Some(place) = self.domains.get_mut(domain.index()) else {
+            return Ok(());
+        };
+        let [ipv4, ipv6] = *runs(place);
+        let first = place.first_route;
+        let routes = |family: Family| {
+            let find = |next: u32| Some((next, self.routes.get(next.checked_sub(1)? as usize)?));
+            core::iter::successors(find(first), move |(_, route)| find(route.next))
+                .filter(move |(_, route)| route.family() == family && wanted(route))
+                .map(|(value, route)| PrefixValue {
+                    base: route.base,
+                    length: route.length,
+                    value,
+                })
+        };
+        let rebuilt = [
+            rebuild(
+                &mut self.ipv4_routes,
+                ipv4,
+                routes(Family::Ipv4),
+                self.domains.iter_mut().map(|(_, domain)| domain),
+                |[run, _]| run,
+            )?,
+            rebuild(
+                &mut self.ipv6_routes,
+                ipv6,
+                routes(Family::Ipv6),
+                self.domains.iter_mut().map(|(_, domain)| domain),
+                |[_, run]| run,
+            )?,
+        ];
+        if let Some(place) = self.domains.get_mut(domain.index()) {
+            *runs(place) = rebuilt;
         }
         Ok(())
     }
 }
+
+/// One pair of a domain's runs, one of each family.
+type Runs = fn(&mut Domain) -> &mut [Run; 2];
 
 /// Replaces one run of a pool, telling the pool of all the others.
 fn rebuild<'d, I: Interval>(
@@ -358,7 +371,7 @@ fn rebuild<'d, I: Interval>(
     prefixes: impl Iterator<Item = PrefixValue> + Clone,
     domains: impl Iterator<Item = &'d mut Domain>,
     of_family: fn(&mut [Run; 2]) -> &mut Run,
-) -> Result<Run, crate::table::Full> {
+) -> Result<Run, Refusal> {
     let runs = domains.flat_map(|domain| {
         [
             of_family(&mut domain.destinations),
@@ -366,4 +379,5 @@ fn rebuild<'d, I: Interval>(
         ]
     });
     pool.rebuild(run, prefixes, runs)
+        .of(TableName::RouteIntervals)
 }
