@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use managed::ManagedSlice;
 use netvirt_core::edit::Template;
 use netvirt_core::policy::{
-    Change, Domain, Gateway, Host, HostAddress, Location, Method, NeighbourEntry, Path, Peering,
-    Place, Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, RecordKind, Route,
-    RouteTarget, Subnet, TableName,
+    Change, Domain, Host, HostAddress, Location, Method, NeighbourEntry, Path, Peering, Place,
+    Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet,
+    TableName,
 };
 use netvirt_core::table::{
     Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
@@ -27,8 +27,6 @@ pub struct HostCapacity {
     pub domains: usize,
     /// Customer routes, and once more for each peering the on-link routes of both its domains.
     pub customer_routes: usize,
-    /// Gateway wildcard records.
-    pub gateways: usize,
     /// Peerings, each direction for itself.
     pub peerings: usize,
     /// Hosts; they are numbered below this.
@@ -57,7 +55,6 @@ impl HostCapacity {
             subnets,
             domains: subnets,
             customer_routes: 2 * subnets,
-            gateways: subnets,
             peerings: subnets,
             hosts,
             host_addresses: 2 * hosts,
@@ -87,7 +84,6 @@ impl HostCapacity {
             subnets: more(self.subnets),
             domains: more(self.domains),
             customer_routes: more(self.customer_routes),
-            gateways: more(self.gateways),
             peerings: more(self.peerings),
             hosts: more(self.hosts),
             host_addresses: more(self.host_addresses),
@@ -117,7 +113,6 @@ impl HostCapacity {
             routes: places(self.customer_routes),
             ipv4_intervals: filled(self.intervals(), Ipv4Interval::EMPTY),
             ipv6_intervals: filled(self.intervals(), Ipv6Interval::EMPTY),
-            gateways: places(self.gateways),
             peerings: places(self.peerings),
             hosts: places(self.hosts),
             path_tags: tags(self.host_addresses),
@@ -163,7 +158,6 @@ impl HostCapacity {
                 TableName::RouteIntervals,
                 plain::<Ipv4Interval>(self.intervals()) + plain::<Ipv6Interval>(self.intervals()),
             ),
-            (TableName::Gateways, plain::<Gateway>(self.gateways)),
             (TableName::Peerings, plain::<Option<Peering>>(self.peerings)),
             (TableName::Hosts, plain::<Host>(self.hosts)),
             (
@@ -224,7 +218,6 @@ struct Count {
     domains: usize,
     routes: usize,
     on_link_routes: HashMap<DomainId, usize>,
-    gateways: usize,
     peerings: Vec<Peering>,
     hosts: usize,
     host_addresses: usize,
@@ -258,9 +251,6 @@ impl Count {
                 if matches!(record.method, Method::Rewrite { .. }) {
                     self.rewritten_records += 1;
                 }
-                if record.kind == RecordKind::GatewayWildcard {
-                    self.gateways += 1;
-                }
                 if let Location::Port(port) = record.location {
                     self.use_port(port);
                 }
@@ -291,7 +281,6 @@ impl Count {
             subnets: self.domain_of.len(),
             domains: self.domains,
             customer_routes: self.routes + imported,
-            gateways: self.gateways,
             peerings: self.peerings.len(),
             hosts: self.hosts,
             host_addresses: self.host_addresses,

@@ -162,7 +162,6 @@ fn without_headroom_it_still_fits_and_with_less_it_does_not() {
     let slabs: [(Field, &str); 7] = [
         (|capacity| &mut capacity.domains, "routing domains"),
         (|capacity| &mut capacity.customer_routes, "customer routes"),
-        (|capacity| &mut capacity.gateways, "gateways"),
         (|capacity| &mut capacity.peerings, "peerings"),
         (|capacity| &mut capacity.hosts, "hosts"),
         (|capacity| &mut capacity.ports, "ports"),
@@ -211,7 +210,6 @@ fn bytes_of_tables_are_those_of_their_storage() {
         routes,
         ipv4_intervals,
         ipv6_intervals,
-        gateways,
         peerings,
         hosts,
         path_tags,
@@ -231,7 +229,6 @@ fn bytes_of_tables_are_those_of_their_storage() {
         size_of_val(&**domains),
         size_of_val(&**routes),
         size_of_val(&**ipv4_intervals) + size_of_val(&**ipv6_intervals),
-        size_of_val(&**gateways),
         size_of_val(&**peerings),
         size_of_val(&**hosts),
         size_of_val(&**path_tags)
