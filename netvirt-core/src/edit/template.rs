@@ -107,7 +107,7 @@ impl Template {
             d2,
             d3,
         ];
-        self.checksum_base = !crate::checksum::ipv4_header_sum(header);
+        self.checksum_base = crate::checksum::ipv4_header_sum(header);
     }
 
     fn write_ipv6(&mut self, source: [u8; 16], destination: [u8; 16]) {
