@@ -185,6 +185,17 @@ impl Job {
         policy.records().at(slot?)
     }
 
+    /// The number of the subnet in which the frame was decided, if it came that far.
+    #[inline(always)]
+    pub fn subnet_of(&self, policy: &Policy<'_>, decided_in: Option<Vsid>) -> Option<u32> {
+        let vsid = decided_in?;
+        let of_receiver = match self.stage {
+            Stage::Tunnel | Stage::Rewrite => self.destination(policy).map(|record| record.subnet),
+            Stage::Outbound | Stage::Decided => self.subnet,
+        };
+        of_receiver.or_else(|| policy.subnet_of(vsid))
+    }
+
     /// The Ethernet source of the packet.
     #[inline(always)]
     pub fn source_mac(&self) -> MacAddress {

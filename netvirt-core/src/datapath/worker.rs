@@ -115,7 +115,8 @@ impl<'s> Worker<'s> {
             };
             let decided = concluded.unwrap_or_else(|reason| Verdict::refused(reason, job.vsid));
             *verdict = decided;
-            self.counters.count(frame, verdict, job.subnet);
+            let subnet = job.subnet_of(policy, verdict.vsid);
+            self.counters.count(frame, verdict, subnet);
         }
     }
 }
