@@ -1,8 +1,8 @@
 use std::net::IpAddr;
 
 use netvirt_core::policy::{
-    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Neighbour, Port, Settings,
-    Transaction, TransactionWriter,
+    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Neighbour, Port, RecordKind,
+    Settings, Transaction, TransactionWriter,
 };
 use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, UplinkId};
 
@@ -159,7 +159,7 @@ fn without_headroom_it_still_fits_and_with_less_it_does_not() {
     };
     assert_eq!(apply(&mut count().policies(SEED), &changes), Ok(()));
     type Field = fn(&mut HostCapacity) -> &mut usize;
-    let slabs: [(Field, &str); 7] = [
+    let slabs: [(Field, &str); 6] = [
         (|capacity| &mut capacity.domains, "routing domains"),
         (|capacity| &mut capacity.customer_routes, "customer routes"),
         (|capacity| &mut capacity.peerings, "peerings"),
