@@ -1,0 +1,165 @@
+//! What is done to a frame, in words, and the frame that it becomes.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use netvirt_core::datapath::Frame;
+use netvirt_core::edit::{Edit, Push, TransportChecksum};
+use netvirt_core::wire::EthernetHeader;
+use serde::{Serialize, Serializer};
+
+use crate::hex::Hex;
+use crate::policy_file::HostPolicy;
+use crate::switch::Sent;
+
+/// Bytes in a line of a dump.
+const DUMPED: usize = 16;
+
+/// An edit in words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToldEdit {
+    /// Bytes taken off the front.
+    pub pulled: u16,
+    /// Bytes put there instead.
+    pub pushed: usize,
+    /// What they are.
+    pub header: String,
+    /// Bytes of padding cut off the end.
+    pub trimmed: usize,
+    /// Whether the TTL or hop limit is taken down by one.
+    pub decrements_hop_limit: bool,
+    /// The congestion bits that are set.
+    pub ecn: Option<u8>,
+    /// The addresses that are replaced.
+    pub rewrite: Option<ToldRewrite>,
+}
+
+/// The replacement of both addresses of a packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToldRewrite {
+    /// The new source.
+    pub source: IpAddr,
+    /// The new destination.
+    pub destination: IpAddr,
+    /// Where in the received frame the transport checksum is that covers them, if it is there.
+    pub checksum_at: Option<u16>,
+}
+
+impl ToldEdit {
+    pub(super) fn of(edit: &Edit<'_>, frame: &Frame<'_>) -> Self {
+        Self {
+            pulled: edit.pull,
+            pushed: edit.pushed(),
+            header: header(&edit.push),
+            trimmed: frame.length.saturating_sub(edit.end as usize),
+            decrements_hop_limit: edit.decrement_hop_limit,
+            ecn: edit.ecn,
+            rewrite: edit.rewrite.map(|rewrite| ToldRewrite {
+                source: rewrite.source.to_ip(rewrite.family),
+                destination: rewrite.destination.to_ip(rewrite.family),
+                checksum_at: match rewrite.transport {
+                    TransportChecksum::None => None,
+                    TransportChecksum::Complete(at)
+                    | TransportChecksum::Udp(at)
+                    | TransportChecksum::Partial(at) => Some(at),
+                },
+            }),
+        }
+    }
+
+    /// The edit, a line for each thing that is done.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{} bytes off the front, {} bytes in their place: {}",
+            self.pulled, self.pushed, self.header
+        )];
+        if self.trimmed != 0 {
+            lines.push(format!("{} bytes of padding off the end", self.trimmed));
+        }
+        if self.decrements_hop_limit {
+            lines.push("TTL or hop limit less one, by the distributed router".to_owned());
+        }
+        if let Some(ecn) = self.ecn {
+            lines.push(format!("congestion bits set to {ecn}"));
+        }
+        if let Some(ToldRewrite {
+            source,
+            destination,
+            checksum_at,
+        }) = &self.rewrite
+        {
+            let checksum = match checksum_at {
+                Some(at) => format!("transport checksum at byte {at} adjusted"),
+                None => "no transport checksum covers them here".to_owned(),
+            };
+            lines.push(format!(
+                "addresses become {source} > {destination}, {checksum}"
+            ));
+        }
+        lines
+    }
+}
+
+fn header(push: &Push<'_>) -> String {
+    match push {
+        Push::Nothing => "none".to_owned(),
+        Push::Ethernet(header) => format!("Ethernet {}", stations(header)),
+        Push::Encapsulation(encapsulation) => {
+            let template = encapsulation.template;
+            format!(
+                "Ethernet and IP to {}, TTL {}; GRE with VSID {}, FlowID {:#04x}; inner Ethernet {}",
+                template.destination().to_ip(template.family()),
+                encapsulation.hop_limit,
+                encapsulation.key >> 8,
+                encapsulation.key as u8,
+                stations(&encapsulation.inner),
+            )
+        }
+    }
+}
+
+fn stations(header: &EthernetHeader) -> String {
+    let vlan = header
+        .vlan
+        .map_or(String::new(), |vlan| format!(", VLAN {vlan}"));
+    format!("{} > {}{vlan}", header.source, header.destination)
+}
+
+/// A frame that leaves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToldFrame {
+    /// Where: a machine's name, or `uplink`.
+    pub port: String,
+    /// Its bytes, in JSON as hexadecimal.
+    #[serde(serialize_with = "as_hex")]
+    pub frame: Vec<u8>,
+    /// Bytes of the whole frame, more than are here if the received one was cut by a snap length.
+    pub length: usize,
+}
+
+fn as_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&Hex(bytes))
+}
+
+impl ToldFrame {
+    pub(super) fn of(sent: &Sent, host: &HostPolicy) -> Self {
+        Self {
+            port: sent.egress.name(host).to_owned(),
+            frame: sent.bytes.clone(),
+            length: sent.length,
+        }
+    }
+
+    pub(super) fn summary(&self) -> String {
+        format!("{}, {} bytes", self.port, self.length)
+    }
+
+    pub(super) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, line) in self.frame.chunks(DUMPED).enumerate() {
+            write!(f, "{:>12} ", format!("{:04x}", number * DUMPED))?;
+            line.iter().try_for_each(|byte| write!(f, " {byte:02x}"))?;
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
