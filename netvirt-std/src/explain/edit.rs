@@ -69,10 +69,13 @@ impl ToldEdit {
 
     /// The edit, a line for each thing that is done.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!(
-            "{} bytes off the front, {} bytes in their place: {}",
-            self.pulled, self.pushed, self.header
-        )];
+        let mut lines = vec![match self.pushed {
+            0 => format!("{} bytes off the front", self.pulled),
+            pushed => format!(
+                "{} bytes off the front, {pushed} bytes in their place: {}",
+                self.pulled, self.header
+            ),
+        }];
         if self.trimmed != 0 {
             lines.push(format!("{} bytes of padding off the end", self.trimmed));
         }
@@ -102,7 +105,7 @@ impl ToldEdit {
 
 fn header(push: &Push<'_>) -> String {
     match push {
-        Push::Nothing => "none".to_owned(),
+        Push::Nothing => String::new(),
         Push::Ethernet(header) => format!("Ethernet {}", stations(header)),
         Push::Encapsulation(encapsulation) => {
             let template = encapsulation.template;
@@ -156,7 +159,7 @@ impl ToldFrame {
 
     pub(super) fn dump(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (number, line) in self.frame.chunks(DUMPED).enumerate() {
-            write!(f, "{:>12} ", format!("{:04x}", number * DUMPED))?;
+            write!(f, "{:13}{:04x} ", "", number * DUMPED)?;
             line.iter().try_for_each(|byte| write!(f, " {byte:02x}"))?;
             writeln!(f)?;
         }

@@ -344,7 +344,7 @@ impl fmt::Display for ToldStep {
                 let next_hop = if *resolved { "known" } else { "not known" };
                 write!(
                     f,
-                    "to {destination} ({host}), room for inner packets of {inner_mtu} bytes, MAC address of the \
+                    "to {destination} ({host}), carries inner packets of {inner_mtu} bytes in NVGRE, MAC address of the \
                      next hop {next_hop}"
                 )
             }
