@@ -29,7 +29,7 @@ impl<'a> Names<'a> {
 
     /// The name of the machine with a MAC address in a virtual subnet.
     pub fn machine(self, vsid: Vsid, mac: MacAddress) -> String {
-        let machines = &mut self.host.machines.iter();
+        let mut machines = self.host.machines.iter();
         let known = machines.find(|known| (known.vsid, known.mac) == (vsid, mac));
         known.map_or_else(|| format!("a machine {mac}"), |known| known.name.clone())
     }
