@@ -2,6 +2,12 @@
 
 mod support;
 
+use netvirt_core::datapath::Frame;
+use netvirt_core::policy::{Change, CustomerRoute, Location, LookupRecord, Method, RouteTarget};
+use netvirt_core::{CustomerAddress, ProviderAddress};
+use netvirt_std::explain::explain;
+use netvirt_std::policy_file::PolicyFile;
+use netvirt_std::replay::{Place, Replay};
 use support::{
     Captures, INNER_PACKET, NVGRE_FRAME, TENANTS, TWO_HOSTS, VECTORS, arp, bytes, ethernet, ipv4,
     netvirt, nvgre, packet, text, udp,
@@ -404,6 +410,68 @@ fn a_frame_for_another_host_is_told_with_its_owner() {
     );
     let own = "this host's provider addresses are 192.168.4.11";
     assert_told("uplink", &to("192.168.4.98"), punted, &[own]);
+}
+
+/// Near misses of a frame under a policy that no file may state, but another adapter's may.
+fn told_under(change: impl Fn(&mut Change), port: &str, frame: &[u8]) -> (String, Vec<String>) {
+    let text = std::fs::read_to_string(TENANTS).unwrap();
+    let file = PolicyFile::parse(&text, "tenants.toml").unwrap();
+    let mut host = file.for_host("host-1").unwrap();
+    host.changes.iter_mut().for_each(change);
+    let replay = Replay::new(&host).unwrap();
+    let ingress = Place::named(port, &host).unwrap().ingress();
+    let frame = Frame::whole(ingress, frame);
+    let explanation = explain(replay.switch().policy(), &host, port, &frame);
+    (
+        explanation.reason.unwrap_or_default().to_owned(),
+        explanation.near_misses,
+    )
+}
+
+#[test]
+fn a_route_out_of_the_domain_is_told() {
+    let astray = |change: &mut Change| {
+        if let Change::AddCustomerRoute(CustomerRoute {
+            target: target @ RouteTarget::Via(_),
+            ..
+        }) = change
+        {
+            *target = RouteTarget::Via(CustomerAddress::new("10.0.77.1".parse().unwrap()).unwrap());
+        }
+    };
+    let near = "the route 172.20.0.0/16 leads via 10.0.77.1, which lies in no subnet of the routing domain";
+    let told = told_under(astray, "blue-1", &from_blue_1("172.20.0.1"));
+    assert_eq!(told, ("no_path".to_owned(), vec![near.to_owned()]));
+}
+
+#[test]
+fn a_rewritten_sender_off_its_physical_network_is_told() {
+    let astray = |change: &mut Change| {
+        if let Change::AddRecord(LookupRecord {
+            location: Location::Port(_),
+            method: Method::Rewrite {
+                provider_address, ..
+            },
+            ..
+        }) = change
+        {
+            *provider_address = ProviderAddress::new("192.168.9.105".parse().unwrap()).unwrap();
+        }
+    };
+    let only_green = |change: &mut Change| {
+        if !matches!(change, Change::AddRecord(record) if record.vsid.get() == 7002) {
+            astray(change);
+        }
+    };
+    let frame = ethernet(
+        "0a:0a:00:00:00:07",
+        "0a:0a:00:00:00:05",
+        0x0800,
+        &packet("10.0.0.5", "10.0.0.7"),
+    );
+    let near = "the sender's provider address 192.168.9.105 lies in no prefix of this host's provider addresses";
+    let told = told_under(only_green, "green-1", &frame);
+    assert_eq!(told, ("no_path".to_owned(), vec![near.to_owned()]));
 }
 
 #[test]
