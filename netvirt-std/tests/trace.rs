@@ -2,15 +2,19 @@
 
 mod support;
 
+use std::collections::BTreeSet;
+
 use netvirt_core::datapath::Frame;
+use netvirt_core::offload::Offload;
 use netvirt_core::policy::{Change, CustomerRoute, Location, LookupRecord, Method, RouteTarget};
 use netvirt_core::{CustomerAddress, ProviderAddress};
+use netvirt_std::capture::CapturedFrame;
 use netvirt_std::explain::explain;
 use netvirt_std::policy_file::PolicyFile;
 use netvirt_std::replay::{Place, Replay};
 use support::{
-    Captures, INNER_PACKET, NVGRE_FRAME, TENANTS, TWO_HOSTS, VECTORS, arp, bytes, ethernet, ipv4,
-    netvirt, nvgre, packet, text, udp,
+    Captures, INNER_PACKET, NVGRE_FRAME, REWRITTEN_PACKET, TENANTS, TWO_HOSTS, VECTORS, arp, bytes,
+    ethernet, ipv4, netvirt, nvgre, packet, text, udp,
 };
 
 const BLUE_1: &str = "06:06:00:00:00:05";
@@ -410,6 +414,62 @@ fn a_frame_for_another_host_is_told_with_its_owner() {
     );
     let own = "this host's provider addresses are 192.168.4.11";
     assert_told("uplink", &to("192.168.4.98"), punted, &[own]);
+}
+
+/// Frames cut short, and frames of which only the front was captured, at every byte.
+#[test]
+fn the_explained_verdict_is_that_of_the_switch() {
+    let text = std::fs::read_to_string(VECTORS).unwrap();
+    let host = PolicyFile::parse(&text, "vectors.toml")
+        .unwrap()
+        .for_host("host-2")
+        .unwrap();
+    let rewritten = ethernet(HOST_2, HOST_1, 0x0800, &bytes(REWRITTEN_PACKET));
+    let answer = ethernet(
+        "0a:0a:00:00:00:05",
+        "0a:0a:00:00:00:07",
+        0x0800,
+        &packet("10.0.0.7", "10.0.0.5"),
+    );
+    let frames = [
+        ("uplink", bytes(NVGRE_FRAME)),
+        ("uplink", rewritten),
+        ("green-2", answer),
+    ];
+    let mut verdicts = BTreeSet::new();
+    for (port, frame) in &frames {
+        let place = Place::named(port, &host).unwrap();
+        for kept in 0..=frame.len() {
+            for length in [kept, frame.len()] {
+                let captured = CapturedFrame {
+                    timestamp: 0,
+                    bytes: frame[..kept].to_vec(),
+                    original_length: length as u32,
+                    interface: 0,
+                };
+                let mut replay = Replay::new(&host).unwrap();
+                let window = &captured.bytes;
+                let frame = Frame {
+                    ingress: place.ingress(),
+                    window,
+                    length,
+                    offload: Offload::NONE,
+                };
+                let explanation = explain(replay.switch().policy(), &host, port, &frame);
+                let decided = replay.push(place, &captured).decision;
+                assert_eq!(explanation.verdict, decided.kind.name(), "{port} {kept}");
+                assert_eq!(
+                    explanation.reason,
+                    decided.reason.map(|reason| reason.name())
+                );
+                verdicts.insert(explanation.verdict);
+            }
+        }
+    }
+    assert_eq!(
+        verdicts,
+        BTreeSet::from(["delivered", "dropped", "transmitted"])
+    );
 }
 
 /// Near misses of a frame under a policy that no file may state, but another adapter's may.
