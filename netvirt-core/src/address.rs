@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use core::num::NonZeroU32;
+use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -230,20 +230,20 @@ fn hex_octet([high, low]: [u8; 2]) -> Option<u8> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "u16", into = "u16")]
 #[repr(transparent)]
-pub struct VlanId(u16);
+pub struct VlanId(NonZeroU16);
 
 impl VlanId {
     /// Takes a VLAN id in 1..=4094.
     pub const fn new(value: u16) -> Result<Self, InvalidAddress> {
-        if value == 0 || value > 4094 {
-            return Err(InvalidAddress::Vlan(value));
+        match NonZeroU16::new(value) {
+            Some(number) if value <= 4094 => Ok(Self(number)),
+            _ => Err(InvalidAddress::Vlan(value)),
         }
-        Ok(Self(value))
     }
 
     /// The number, 1..=4094.
     pub const fn get(self) -> u16 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -256,13 +256,13 @@ impl TryFrom<u16> for VlanId {
 
 impl From<VlanId> for u16 {
     fn from(vlan: VlanId) -> Self {
-        vlan.0
+        vlan.get()
     }
 }
 
 impl fmt::Display for VlanId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.get().fmt(f)
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
-use netvirt_core::datapath::NextHop;
+use netvirt_core::policy::NextHop;
 
 use crate::switch::Sent;
 

@@ -1,10 +1,10 @@
 //! A host's switch without its devices: frames in, frames out. The devices, or a capture, are the caller's.
 
-use netvirt_core::datapath::{DropReason, Frame, Ingress, NextHop, Outcome, Punt, Verdict, Worker};
+use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
 use netvirt_core::edit::{Edit, HEADROOM};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{
-    Change, Neighbour, Policies, Policy, Refused, Transaction, TransactionWriter,
+    Change, Neighbour, NextHop, Policies, Policy, Refused, Transaction, TransactionWriter,
 };
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned, Reply};
 use netvirt_core::trace::{Observer, Unobserved};
@@ -200,6 +200,7 @@ impl Switch {
             .worker
             .process_observed(self.policies.live(), &frame, observer);
         let done = carry_out(
+            self.policies.live(),
             &verdict,
             &frame,
             &mut self.buffer,
@@ -282,6 +283,7 @@ impl DecisionKind {
 
 /// Does what was decided.
 fn carry_out(
+    policy: &Policy<'_>,
     verdict: &Verdict<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
@@ -289,18 +291,19 @@ fn carry_out(
     now: u64,
     sent: &mut Vec<Sent>,
 ) -> Result<(), DropReason> {
-    let Some(outgoing) = outgoing(verdict, frame, buffer)? else {
+    let Some(outgoing) = outgoing(policy, verdict, frame, buffer)? else {
         return Ok(());
     };
-    let Outcome::Hold { next_hop, .. } = &verdict.outcome else {
+    let Outcome::Hold { path, .. } = &verdict.outcome else {
         sent.push(outgoing);
         return Ok(());
     };
+    let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
     if held
-        .keep(next_hop, outgoing, now)
+        .keep(&next_hop, outgoing, now)
         .map_err(|QueueFull| DropReason::NeighbourQueueFull)?
     {
-        sent.push(solicitation(next_hop).ok_or(DropReason::NoPath)?);
+        sent.push(solicitation(&next_hop).ok_or(DropReason::NoPath)?);
     }
     Ok(())
 }
@@ -308,6 +311,7 @@ fn carry_out(
 /// The frame that a verdict makes: the edited frame, or the answer to it. A frame that is to be held still lacks
 /// its destination MAC address. It is edited in `buffer`.
 pub(crate) fn outgoing(
+    policy: &Policy<'_>,
     verdict: &Verdict<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
@@ -315,7 +319,10 @@ pub(crate) fn outgoing(
     let (egress, edit) = match &verdict.outcome {
         Outcome::Deliver { port, edit } => (Egress::Port(*port), edit),
         Outcome::Transmit { uplink, edit } => (Egress::Uplink(*uplink), edit),
-        Outcome::Hold { next_hop, edit } => (Egress::Uplink(next_hop.uplink), edit),
+        Outcome::Hold { path, edit } => {
+            let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+            (Egress::Uplink(next_hop.uplink), edit)
+        }
         Outcome::Reply(reply) => return answer(reply, frame).map(Some),
         _ => return Ok(None),
     };
@@ -355,7 +362,7 @@ fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
 }
 
 /// The question for a next hop's MAC address.
-pub(crate) fn solicitation(next_hop: &NextHop) -> Option<Sent> {
+fn solicitation(next_hop: &NextHop) -> Option<Sent> {
     let mut bytes = vec![0; LONGEST_MESSAGE];
     let length = next_hop.solicitation(&mut bytes).ok()?;
     bytes.truncate(length);

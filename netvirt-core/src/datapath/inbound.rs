@@ -1,7 +1,7 @@
 //! A frame from the provider network: ours or not, tunnel or rewritten, question or answer.
 
 use super::frame::Frame;
-use super::job::{Job, Outer};
+use super::job::{Job, Stage};
 use super::reason::DropReason;
 use super::rewrite::check_link;
 use super::tunnel;
@@ -13,62 +13,49 @@ use crate::trace::{Observer, Step};
 use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, protocol};
 
 /// Reads the outer headers, checks them, and asks for the records of source and destination.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn begin(
     job: &mut Job,
     policy: &Policy<'_>,
     frame: &Frame<'_>,
     uplink: UplinkId,
+    verdict: &mut Verdict<'_>,
     observer: &mut impl Observer,
-) -> Result<(), Verdict<'static>> {
-    (job.vsid, job.subnet) = (None, None);
-    let refused = |reason| Verdict::refused(reason, None);
-    let passed = |outcome| Verdict::passed(outcome, None);
-    job.facts = wire::parse(frame.window, frame.length, 0)
-        .map_err(|malformed| refused(reason_of(malformed)))?;
-    let facts = &job.facts;
-    observer.note(|| Step::Parsed(*facts));
+) -> Result<Stage, DropReason> {
+    let facts = match wire::parse(frame.window, frame.length, 0) {
+        Ok(facts) => facts,
+        Err(Malformed::Truncated) => return Err(DropReason::Truncated),
+        Err(_) => return Err(DropReason::OuterMalformed),
+    };
+    observer.note(|| Step::Parsed(facts));
     let Some(family) = facts.family() else {
-        return Err(match facts.network {
-            Network::Arp => {
-                proxy::arp::from_uplink(policy, frame, facts, uplink).map_or_else(refused, passed)
-            }
-            _ => passed(Outcome::Punt(Punt::NotOurs)),
-        });
+        verdict.outcome = match facts.network {
+            Network::Arp => proxy::arp::from_uplink(policy, frame, &facts, uplink)?,
+            _ => Outcome::Punt(Punt::NotOurs),
+        };
+        return Ok(Stage::Decided);
     };
-    let Some(own) = policy
+    let own = policy
         .own_address(family, facts.destination_address)
-        .filter(|own| own.state.receives())
-    else {
-        if let Some(answer) = proxy::ndp::from_uplink(policy, frame, facts, uplink) {
-            return Err(answer.map_or_else(refused, passed));
-        }
+        .filter(|own| own.state.receives());
+    if let Some(own) = own {
+        check_link(&facts, own, uplink)?;
+    }
+    if proxy::ndp::is_neighbor_discovery(frame, &facts) {
+        verdict.outcome = proxy::ndp::from_uplink(policy, frame, &facts, uplink)?;
+        return Ok(Stage::Decided);
+    }
+    let Some(own) = own else {
+        job.facts = facts;
         job.look_up_rewritten(policy, family);
-        return Ok(());
+        return Ok(Stage::Rewrite);
     };
-    check_link(facts, own, uplink).map_err(refused)?;
-    if let Some(answer) = proxy::ndp::from_uplink(policy, frame, facts, uplink) {
-        return Err(answer.map_or_else(refused, passed));
-    }
-    check_header(policy, frame, facts, own, family).map_err(refused)?;
+    check_header(policy, frame, &facts, own, family)?;
     if facts.protocol != protocol::GRE {
-        return Err(passed(Outcome::Punt(Punt::HostStack)));
+        verdict.outcome = Outcome::Punt(Punt::HostStack);
+        return Ok(Stage::Decided);
     }
-    job.outer = Outer {
-        family,
-        source: facts.source_address,
-        hop_limit: facts.hop_limit,
-        traffic_class: facts.traffic_class,
-        key: 0,
-    };
-    tunnel::begin(job, policy, frame, observer)
-}
-
-fn reason_of(malformed: Malformed) -> DropReason {
-    match malformed {
-        Malformed::Truncated => DropReason::Truncated,
-        _ => DropReason::OuterMalformed,
-    }
+    tunnel::begin(job, policy, frame, &facts, family, verdict, observer)
 }
 
 /// The outer IP header of a packet for one of our provider addresses.

@@ -1,6 +1,6 @@
 //! One frame on its way through the passes.
 
-use crate::address::{AddressBits, Family, MacAddress, Vsid};
+use crate::address::{AddressBits, Family, Vsid};
 use crate::policy::{Location, Policy, Record, provider_key};
 use crate::table::{Candidates, Cpu, Key, Probe};
 use crate::wire::Facts;
@@ -48,10 +48,8 @@ pub(super) struct Job {
     pub stage: Stage,
     /// What was read of the packet that is to be delivered: the inner one if there is a tunnel.
     pub facts: Facts,
-    /// The subnet in which the frame is decided.
-    pub vsid: Option<Vsid>,
-    /// Its number.
-    pub subnet: Option<u32>,
+    /// Outbound: the number of the sender's subnet.
+    pub subnet: u32,
     pub outer: Outer,
     pub heading: Heading,
     keys: [Key; 2],
@@ -64,8 +62,7 @@ impl Job {
     pub const IDLE: Self = Self {
         stage: Stage::Decided,
         facts: Facts::NOTHING,
-        vsid: None,
-        subnet: None,
+        subnet: 0,
         outer: Outer {
             family: Family::Ipv4,
             source: AddressBits { high: 0, low: 0 },
@@ -87,13 +84,12 @@ impl Job {
 
     /// Asks for the records of source and destination.
     #[inline(always)]
-    pub fn look_up(&mut self, stage: Stage, policy: &Policy<'_>, source: Key, destination: Key) {
-        self.stage = stage;
+    pub fn look_up(&mut self, policy: &Policy<'_>, source: Key, destination: Key) {
         self.keys = [source, destination];
-        self.probes = match stage {
-            Stage::Rewrite => self.keys.map(|key| policy.rewrite_index().probe(&key)),
-            _ => self.keys.map(|key| policy.records().probe(&key)),
-        };
+        self.probes = [
+            policy.records().probe(&source),
+            policy.records().probe(&destination),
+        ];
     }
 
     /// Asks for the records behind two provider addresses.
@@ -101,7 +97,9 @@ impl Job {
     pub fn look_up_rewritten(&mut self, policy: &Policy<'_>, family: Family) {
         let source = provider_key(family, self.facts.source_address);
         let destination = provider_key(family, self.facts.destination_address);
-        self.look_up(Stage::Rewrite, policy, source, destination);
+        self.keys = [source, destination];
+        let index = policy.rewrite_index();
+        self.probes = [index.probe(&source), index.probe(&destination)];
     }
 
     #[inline(always)]
@@ -190,16 +188,11 @@ impl Job {
     pub fn subnet_of(&self, policy: &Policy<'_>, decided_in: Option<Vsid>) -> Option<u32> {
         let vsid = decided_in?;
         let of_receiver = match self.stage {
+            Stage::Outbound => return Some(self.subnet),
             Stage::Tunnel | Stage::Rewrite => self.destination(policy).map(|record| record.subnet),
-            Stage::Outbound | Stage::Decided => self.subnet,
+            Stage::Decided => None,
         };
         of_receiver.or_else(|| policy.subnet_of(vsid))
-    }
-
-    /// The Ethernet source of the packet.
-    #[inline(always)]
-    pub fn source_mac(&self) -> MacAddress {
-        self.facts.source
     }
 }
 
@@ -208,9 +201,7 @@ fn prefetch_template<C: Cpu>(policy: &Policy<'_>, record: Option<&Record>) {
     let Some(Location::Host(host)) = record.map(Record::location) else {
         return;
     };
-    if let Some(path) = policy
-        .host(host)
-        .and_then(|host| host.path_numbers().next())
+    if let Some(path) = policy.host(host).and_then(|host| host.path_for(0))
         && let Some(template) = policy.template(path)
     {
         C::prefetch(template);

@@ -15,5 +15,5 @@ mod worker;
 pub use frame::{Frame, Ingress};
 pub(crate) use outbound::Sender;
 pub use reason::DropReason;
-pub use verdict::{NextHop, Outcome, Punt, Verdict};
+pub use verdict::{Outcome, Punt, Verdict};
 pub use worker::Worker;

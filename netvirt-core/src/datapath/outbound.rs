@@ -1,46 +1,48 @@
 //! A frame from a virtual machine: guard, route, and out through the tunnel, rewritten, or to a neighbour.
 
 use super::flow::{Flow, outer_traffic_class};
-use super::frame::Frame;
+use super::frame::{Frame, Ingress};
 use super::job::{Heading, Job, Stage};
 use super::reason::DropReason;
 use super::verdict::{Outcome, Punt, Verdict};
 use super::{resolve, rewrite};
 use crate::address::{Family, HostId, PortId, Vsid};
-use crate::edit::{Edit, Encapsulation, Push};
+use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Location, Policy, PortEntry, Record, Settings};
 use crate::proxy;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, EthernetHeader, Facts, Malformed, Network, Tag};
+use crate::wire::{self, Facts, Malformed, Network, Tag};
 
 /// Reads the frame, checks what needs no lookup, and asks for the records of source and destination.
-#[inline(always)]
-pub(super) fn begin(
+#[inline(never)]
+pub(super) fn begin<'p>(
     job: &mut Job,
-    policy: &Policy<'_>,
+    policy: &'p Policy<'_>,
     frame: &Frame<'_>,
     port: PortId,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<(), Verdict<'static>> {
-    (job.vsid, job.subnet) = (None, None);
-    let refused = |reason| Verdict::refused(reason, None);
+) -> Result<Stage, DropReason> {
     let (Some(entry), Some(settings)) = (policy.port(port), policy.settings()) else {
-        return Err(refused(DropReason::PortUnknown));
+        return Err(DropReason::PortUnknown);
     };
     observer.note(|| Step::FromPort {
         vsid: Vsid::new(entry.vsid).ok(),
         mac: entry.mac,
     });
-    let (Ok(vsid), Some(subnet)) = (Vsid::new(entry.vsid), policy.subnet(entry.subnet)) else {
-        return Err(Verdict::passed(Outcome::Punt(Punt::NotVirtualised), None));
+    let Ok(vsid) = Vsid::new(entry.vsid) else {
+        verdict.outcome = Outcome::Punt(Punt::NotVirtualised);
+        return Ok(Stage::Decided);
     };
-    (job.vsid, job.subnet) = (Some(vsid), Some(entry.subnet));
-    let refused = |reason| Verdict::refused(reason, Some(vsid));
-    job.facts = wire::parse(frame.window, frame.length, 0)
-        .map_err(|malformed| refused(reason_of(malformed)))?;
-    let facts = &job.facts;
+    verdict.vsid = Some(vsid);
+    let facts = match wire::parse(frame.window, frame.length, 0) {
+        Ok(facts) => facts,
+        Err(Malformed::Truncated) => return Err(DropReason::Truncated),
+        Err(_) => return Err(DropReason::Malformed),
+    };
+    let facts = &facts;
     observer.note(|| Step::Parsed(*facts));
-    check_link(facts, entry).map_err(refused)?;
+    check_link(facts, entry)?;
     let sender = Sender {
         port,
         entry,
@@ -48,28 +50,32 @@ pub(super) fn begin(
         settings,
     };
     let Some(family) = facts.family() else {
-        let outcome = proxy::arp::from_port(policy, &sender, frame, facts).map_err(refused)?;
-        return Err(Verdict::passed(outcome, Some(vsid)));
+        verdict.outcome = proxy::arp::from_port(policy, &sender, frame, facts)?;
+        return Ok(Stage::Decided);
     };
-    if let Some(outcome) = proxy::ndp::from_port(policy, &sender, frame, facts).map_err(refused)? {
-        return Err(Verdict::passed(outcome, Some(vsid)));
+    if proxy::ndp::is_neighbor_discovery(frame, facts) {
+        verdict.outcome = proxy::ndp::from_port(policy, &sender, frame, facts)?;
+        return Ok(Stage::Decided);
     }
     if is_to_many(facts, family) {
-        return Err(refused(DropReason::Multicast));
+        return Err(DropReason::Multicast);
     }
-    job.heading = resolve::heading(
+    let subnet = policy.subnet(entry.subnet).ok_or(DropReason::PortUnknown)?;
+    job.subnet = entry.subnet;
+    resolve::head(
+        &mut job.heading,
         policy,
         subnet,
         vsid,
         family,
         facts.destination_address,
         observer,
-    )
-    .map_err(refused)?;
+    )?;
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(job.heading.vsid, family, job.heading.address);
-    job.look_up(Stage::Outbound, policy, source, destination);
-    Ok(())
+    job.look_up(policy, source, destination);
+    job.facts = *facts;
+    Ok(Stage::Outbound)
 }
 
 /// The machine behind a port.
@@ -78,13 +84,6 @@ pub(crate) struct Sender<'p> {
     pub entry: &'p PortEntry,
     pub vsid: Vsid,
     pub settings: &'p Settings,
-}
-
-fn reason_of(malformed: Malformed) -> DropReason {
-    match malformed {
-        Malformed::Truncated => DropReason::Truncated,
-        _ => DropReason::Malformed,
-    }
 }
 
 /// What the Ethernet header alone tells: no VLAN, own MAC address, a protocol that is carried.
@@ -116,14 +115,15 @@ pub(super) fn is_to_many(facts: &Facts, family: Family) -> bool {
 }
 
 /// Decides, with the records at hand.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
     frame: &Frame<'_>,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<Verdict<'p>, DropReason> {
-    let super::frame::Ingress::Port(port) = frame.ingress else {
+) -> Result<(), DropReason> {
+    let (Ingress::Port(port), Some(vsid)) = (frame.ingress, verdict.vsid) else {
         return Err(DropReason::PortUnknown);
     };
     let (Some(settings), Some(entry), Some(family)) =
@@ -132,14 +132,11 @@ pub(super) fn conclude<'p>(
         return Err(DropReason::PortUnknown);
     };
     let source = job.source(policy);
-    if let Some(vsid) = job.vsid {
-        let address = job.facts.source_address.to_ip(family);
-        observer.note(|| Step::Source {
-            vsid,
-            address,
-            record: resolve::lookup_record(source),
-        });
-    }
+    observer.note(|| Step::Source {
+        vsid,
+        address: job.facts.source_address.to_ip(family),
+        record: resolve::lookup_record(source),
+    });
     let source = source.filter(|record| record.is_on_port(port));
     if source.is_none() {
         check_gateway_source(policy, entry, &job.facts, family)?;
@@ -150,11 +147,11 @@ pub(super) fn conclude<'p>(
         frame,
         settings,
         entry,
+        vsid,
         family,
         source,
     };
-    let outcome = departure.conclude(observer)?;
-    Ok(Verdict::passed(outcome, job.vsid))
+    departure.conclude(verdict, observer)
 }
 
 /// Only a gateway may speak for an address without record, and only for one outside the tenant's own prefixes.
@@ -165,10 +162,9 @@ fn check_gateway_source(
     facts: &Facts,
     family: Family,
 ) -> Result<(), DropReason> {
-    let subnet = policy
-        .subnet(entry.subnet)
-        .and_then(|subnet| policy.domain(subnet.domain));
-    match subnet.map(|domain| policy.source_route(domain, family, facts.source_address)) {
+    let subnet = policy.subnet(entry.subnet);
+    let domain = subnet.and_then(|subnet| policy.domain(subnet.domain));
+    match domain.map(|domain| policy.source_route(domain, family, facts.source_address)) {
         Some(None) if entry.gateway => Ok(()),
         _ => Err(DropReason::CaSpoof),
     }
@@ -181,6 +177,7 @@ pub(super) struct Departure<'a, 'p, 's> {
     pub frame: &'a Frame<'a>,
     pub settings: &'p Settings,
     pub entry: &'p PortEntry,
+    pub vsid: Vsid,
     pub family: Family,
     /// The sender's record; none if it is a gateway's guest.
     pub source: Option<&'p Record>,
@@ -188,16 +185,21 @@ pub(super) struct Departure<'a, 'p, 's> {
 
 impl<'p> Departure<'_, 'p, '_> {
     #[inline(always)]
-    fn conclude(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+    fn conclude(
+        &self,
+        verdict: &mut Verdict<'p>,
+        observer: &mut impl Observer,
+    ) -> Result<(), DropReason> {
         let heading = self.job.heading;
         let record = self.job.destination(self.policy);
         self.note_destination(&heading, record, observer);
         match record {
-            Some(record) => self.send(&heading, record, observer),
-            None => self.without_record(observer),
+            Some(record) => self.send(&heading, record, verdict, observer),
+            None => self.without_record(verdict, observer),
         }
     }
 
+    #[inline(always)]
     fn note_destination(
         &self,
         heading: &Heading,
@@ -214,32 +216,41 @@ impl<'p> Departure<'_, 'p, '_> {
     /// No record where the packet headed: the gateway itself is meant, a longer route leads elsewhere, or
     /// nobody is there.
     #[cold]
-    fn without_record(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+    #[inline(never)]
+    fn without_record(
+        &self,
+        verdict: &mut Verdict<'p>,
+        observer: &mut impl Observer,
+    ) -> Result<(), DropReason> {
         let (facts, family) = (&self.job.facts, self.family);
         let address = facts.destination_address;
         if proxy::icmp::is_router_link_local(family, address) {
-            return proxy::icmp::from_port(self.frame, facts, self.settings);
+            verdict.outcome = proxy::icmp::from_port(self.frame, facts, self.settings)?;
+            return Ok(());
         }
-        let (Some(vsid), Some(subnet)) = (self.job.vsid, self.policy.subnet(self.entry.subnet))
-        else {
-            return Err(DropReason::NoRoute);
-        };
-        let Some(route) = resolve::route(self.policy, subnet, family, address, observer) else {
-            return Err(DropReason::NoRoute);
-        };
+        let subnet = self
+            .policy
+            .subnet(self.entry.subnet)
+            .ok_or(DropReason::NoRoute)?;
+        let route = resolve::route(self.policy, subnet, family, address, observer)
+            .ok_or(DropReason::NoRoute)?;
         if resolve::is_gateway_of(route, family, address) {
-            return proxy::icmp::from_port(self.frame, facts, self.settings);
+            verdict.outcome = proxy::icmp::from_port(self.frame, facts, self.settings)?;
+            return Ok(());
         }
-        let heading = resolve::along(self.policy, route, vsid, address)?;
+        let heading = resolve::along(self.policy, route, self.vsid, address)?;
         if heading == self.job.heading || !heading.is_via {
             return Err(DropReason::NoRecord);
         }
-        let record =
-            self.policy
-                .records()
-                .get(&resolve::record_key(heading.vsid, family, heading.address));
+        let key = resolve::record_key(heading.vsid, family, heading.address);
+        let record = self.policy.records().get(&key);
         self.note_destination(&heading, record, observer);
-        self.send(&heading, record.ok_or(DropReason::NoRecord)?, observer)
+        self.send(
+            &heading,
+            record.ok_or(DropReason::NoRecord)?,
+            verdict,
+            observer,
+        )
     }
 
     /// To the machine of `record`, or through it if it is a gateway.
@@ -248,37 +259,41 @@ impl<'p> Departure<'_, 'p, '_> {
         &self,
         heading: &Heading,
         record: &'p Record,
+        verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<Outcome<'p>, DropReason> {
+    ) -> Result<(), DropReason> {
         if heading.is_routed && self.job.facts.hop_limit <= 1 {
             return Err(DropReason::TtlExceeded);
         }
         match record.location() {
-            Location::Port(port) => Ok(Outcome::Deliver {
-                port,
-                edit: self.local_edit(heading, record),
-            }),
+            Location::Port(port) => {
+                let push = Push::Ethernet(self.inner_ethernet(heading, record));
+                verdict.outcome = Outcome::Deliver {
+                    port,
+                    edit: self.edit(heading, push),
+                };
+                Ok(())
+            }
             Location::Host(host) => match self.source {
                 Some(source) if source.is_rewrite() && record.is_rewrite() && !heading.is_via => {
-                    rewrite::send(self, heading, source, record, host, observer)
+                    rewrite::send(self, heading, source, record, host, verdict, observer)
                 }
-                _ => self.encapsulate(heading, record, host, observer),
+                _ => self.encapsulate(heading, record, host, verdict, observer),
             },
         }
     }
 
     /// The Ethernet header that the receiver sees: from the sender within a subnet, from the router otherwise.
     #[inline(always)]
-    fn inner_ethernet(&self, heading: &Heading, record: &Record) -> EthernetHeader {
-        let crosses = self.job.vsid != Some(heading.vsid);
-        EthernetHeader {
-            destination: record.mac,
+    fn inner_ethernet(&self, heading: &Heading, record: &'p Record) -> Ethernet<'p> {
+        let crosses = self.vsid != heading.vsid;
+        Ethernet {
+            destination: &record.mac,
             source: if crosses {
-                self.settings.router_mac
+                &self.settings.router_mac
             } else {
-                self.entry.mac
+                &self.entry.mac
             },
-            vlan: None,
             ethertype: self.job.facts.ethertype,
         }
     }
@@ -287,54 +302,46 @@ impl<'p> Departure<'_, 'p, '_> {
     #[inline(always)]
     pub fn edit(&self, heading: &Heading, push: Push<'p>) -> Edit<'p> {
         let facts = &self.job.facts;
-        let edit = Edit {
+        Edit {
             pull: facts.network_offset,
             push,
             end: facts.end,
-            network: facts.network_offset,
-            network_family: self.family,
+            family: self.family,
             decrement_hop_limit: heading.is_routed,
             ecn: None,
             rewrite: None,
-            offload: self.frame.offload,
-        };
-        edit.with_offload_shifted()
-    }
-
-    fn local_edit(&self, heading: &Heading, record: &Record) -> Edit<'p> {
-        self.edit(
-            heading,
-            Push::Ethernet(self.inner_ethernet(heading, record)),
-        )
+            offload: self
+                .frame
+                .offload
+                .shifted(push.length(), facts.network_offset),
+        }
     }
 
     #[inline(always)]
     fn encapsulate(
         &self,
         heading: &Heading,
-        record: &Record,
+        record: &'p Record,
         host: HostId,
+        verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<Outcome<'p>, DropReason> {
+    ) -> Result<(), DropReason> {
         let facts = &self.job.facts;
         let flow = Flow::of(self.settings, facts);
-        let (path, template) =
-            resolve::tunnel_path(self.policy, host, flow.hash).ok_or(DropReason::NoPath)?;
-        resolve::note_path(template, observer);
-        if resolve::packet_length(facts, &self.frame.offload) > template.inner_mtu() {
+        let path = resolve::tunnel_path(self.policy, host, flow.hash)?;
+        resolve::note_path(path.template, observer);
+        if resolve::packet_length(facts, &self.frame.offload) > path.template.inner_mtu() {
             return Err(DropReason::TooBig);
         }
-        let edit = self.edit(
-            heading,
-            Push::Encapsulation(Encapsulation {
-                template,
-                key: heading.vsid.get() << 8 | u32::from(flow.id),
-                traffic_class: outer_traffic_class(self.settings, facts.traffic_class),
-                hop_limit: self.settings.outer_ttl,
-                flow_label: flow.label,
-                inner: self.inner_ethernet(heading, record),
-            }),
-        );
-        resolve::leave(self.policy, (path, template), edit)
+        let push = Push::Encapsulation(Encapsulation {
+            template: path.template,
+            key: heading.vsid.get() << 8 | u32::from(flow.id),
+            traffic_class: outer_traffic_class(self.settings, facts.traffic_class),
+            hop_limit: self.settings.outer_ttl,
+            flow_label: flow.label,
+            inner: self.inner_ethernet(heading, record),
+        });
+        resolve::leave(verdict, path, self.edit(heading, push));
+        Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use super::job::Heading;
 use super::reason::DropReason;
-use super::verdict::{NextHop, Outcome};
+use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, Vsid};
 use crate::edit::{Edit, Template};
 use crate::offload::Offload;
-use crate::policy::{Policy, Record, Route, RouteKind, Subnet};
+use crate::policy::{PathId, Policy, Record, Route, RouteKind, Subnet};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
 use crate::wire::Facts;
@@ -20,38 +20,33 @@ pub(super) fn record_key(vsid: Vsid, family: Family, address: AddressBits) -> Ke
     }
 }
 
-/// Where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked for
-/// there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked.
+/// Finds where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked
+/// for there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked.
 #[inline(always)]
-pub(super) fn heading(
+pub(super) fn head(
+    heading: &mut Heading,
     policy: &Policy<'_>,
     subnet: &Subnet,
     vsid: Vsid,
     family: Family,
     address: AddressBits,
     observer: &mut impl Observer,
-) -> Result<Heading, DropReason> {
+) -> Result<(), DropReason> {
+    heading.vsid = vsid;
+    heading.address = address;
+    heading.is_routed = false;
+    heading.is_via = false;
     if subnet.holds(family, address) {
-        return Ok(Heading {
-            vsid,
-            address,
-            is_routed: false,
-            is_via: false,
-        });
+        return Ok(());
     }
-    match route(policy, subnet, family, address, observer) {
-        None => Ok(Heading {
-            vsid,
-            address,
-            is_routed: false,
-            is_via: false,
-        }),
-        Some(route) => along(policy, route, vsid, address),
+    if let Some(route) = route(policy, subnet, family, address, observer) {
+        *heading = along(policy, route, vsid, address)?;
     }
+    Ok(())
 }
 
 /// Where a packet heads that takes this route.
-#[inline]
+#[inline(never)]
 pub(super) fn along(
     policy: &Policy<'_>,
     route: &Route,
@@ -61,10 +56,8 @@ pub(super) fn along(
     let is_via = route.kind == RouteKind::Via;
     let (number, address) = if is_via {
         // A next hop in no subnet makes the route unusable.
-        (
-            route.via_subnet.checked_sub(1).ok_or(DropReason::NoPath)?,
-            route.next_hop,
-        )
+        let subnet = route.via_subnet.checked_sub(1).ok_or(DropReason::NoPath)?;
+        (subnet, route.next_hop)
     } else {
         (route.subnet, destination)
     };
@@ -103,15 +96,28 @@ pub(super) fn is_gateway_of(route: &Route, family: Family, address: AddressBits)
         && route.prefix().and_then(|prefix| prefix.gateway()) == Some(address.to_ip(family))
 }
 
+/// A path through the provider network, and the header of its packets.
+#[derive(Clone, Copy)]
+pub(super) struct Path<'p> {
+    pub id: PathId,
+    pub template: &'p Template,
+}
+
 /// The path of a flow to a host.
 #[inline(always)]
 pub(super) fn tunnel_path<'p>(
     policy: &'p Policy<'_>,
     host: HostId,
     flow: u32,
-) -> Option<(usize, &'p Template)> {
-    let number = policy.host(host)?.path_for(flow)?;
-    Some((number, policy.template(number)?))
+) -> Result<Path<'p>, DropReason> {
+    let id = policy
+        .host(host)
+        .and_then(|host| host.path_for(flow))
+        .ok_or(DropReason::NoPath)?;
+    Ok(Path {
+        id,
+        template: policy.template(id).ok_or(DropReason::NoPath)?,
+    })
 }
 
 /// The path to a host for rewritten packets: they have no outer header, so they take the first path of their
@@ -121,14 +127,15 @@ pub(super) fn rewrite_path<'p>(
     policy: &'p Policy<'_>,
     host: HostId,
     family: Family,
-) -> Option<(usize, &'p Template)> {
-    let [ipv4, ipv6] = policy.host(host)?.path_of_family;
-    let number = match family {
-        Family::Ipv4 => ipv4,
-        Family::Ipv6 => ipv6,
-    };
-    let number = number.checked_sub(1)? as usize;
-    Some((number, policy.template(number)?))
+) -> Result<Path<'p>, DropReason> {
+    let id = policy
+        .host(host)
+        .and_then(|host| host.path_of(family))
+        .ok_or(DropReason::NoPath)?;
+    Ok(Path {
+        id,
+        template: policy.template(id).ok_or(DropReason::NoPath)?,
+    })
 }
 
 /// Notes the path that was chosen.
@@ -142,31 +149,22 @@ pub(super) fn note_path(template: &Template, observer: &mut impl Observer) {
 
 /// Sends an edited frame along a path, or holds it until the next hop is known.
 #[inline(always)]
-pub(super) fn leave<'p>(
-    policy: &Policy<'_>,
-    (number, template): (usize, &'p Template),
-    edit: Edit<'p>,
-) -> Result<Outcome<'p>, DropReason> {
-    if template.is_resolved() {
-        return Ok(Outcome::Transmit {
-            uplink: template.uplink(),
-            edit,
-        });
+pub(super) fn leave<'p>(verdict: &mut Verdict<'p>, path: Path<'p>, edit: Edit<'p>) {
+    verdict.outcome = Outcome::Transmit {
+        uplink: path.template.uplink(),
+        edit,
+    };
+    if !path.template.is_resolved() {
+        hold(verdict, path.id);
     }
-    let next_hop = next_hop(policy, number).ok_or(DropReason::NoPath)?;
-    Ok(Outcome::Hold { next_hop, edit })
 }
 
-fn next_hop(policy: &Policy<'_>, path: usize) -> Option<NextHop> {
-    let way = policy.path(path)?.way?;
-    let own = policy.provider_address(way.source)?;
-    Some(NextHop {
-        uplink: own.uplink,
-        address: way.next_hop.get(),
-        vlan: own.vlan,
-        source: own.address.get(),
-        source_mac: own.mac,
-    })
+#[cold]
+#[inline(never)]
+fn hold(verdict: &mut Verdict<'_>, path: PathId) {
+    if let Outcome::Transmit { edit, .. } = verdict.outcome {
+        verdict.outcome = Outcome::Hold { path, edit };
+    }
 }
 
 /// Bytes of the largest IP packet that a frame will be on the path: of one segment, if it is to be cut.

@@ -7,53 +7,48 @@ use super::outbound::Departure;
 use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Punt, Verdict};
-use crate::address::{Family, HostId, Vsid};
-use crate::edit::{Edit, Push, Rewrite, TransportChecksum};
+use crate::address::{Family, HostId, PortId, UplinkId};
+use crate::edit::{Edit, Ethernet, Link, Push, Rewrite, TransportChecksum};
 use crate::policy::{HostAddress, Location, Policy, Record, Settings};
 use crate::trace::{Observer, Step};
-use crate::wire::{EthernetHeader, Facts, Fragment, Notes, Tag, icmpv4, protocol};
+use crate::wire::{Facts, Fragment, Notes, Tag, icmpv4, protocol};
 
 /// Sends a packet whose two records both say rewrite.
 #[inline(always)]
 pub(super) fn send<'p>(
     departure: &Departure<'_, 'p, '_>,
     heading: &Heading,
-    source: &Record,
-    destination: &Record,
+    source: &'p Record,
+    destination: &'p Record,
     host: HostId,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<Outcome<'p>, DropReason> {
+) -> Result<(), DropReason> {
     let facts = &departure.job.facts;
-    let family = departure.family;
-    let (path, template) =
-        resolve::rewrite_path(departure.policy, host, family).ok_or(DropReason::NoPath)?;
-    resolve::note_path(template, observer);
+    let path = resolve::rewrite_path(departure.policy, host, departure.family)?;
+    resolve::note_path(path.template, observer);
     if source.provider == 0 {
         return Err(DropReason::NoPath);
     }
-    if resolve::packet_length(facts, &departure.frame.offload) > u32::from(template.mtu()) {
+    if resolve::packet_length(facts, &departure.frame.offload) > u32::from(path.template.mtu()) {
         return Err(DropReason::TooBig);
     }
-    let link = template.link();
-    let ethernet = EthernetHeader {
-        destination: link.destination,
-        source: if source.uses_vm_mac() {
-            source.mac
-        } else {
-            link.source
-        },
-        vlan: link.vlan,
-        ethertype: facts.ethertype,
-    };
-    let mut edit = departure.edit(heading, Push::Ethernet(ethernet));
-    edit.rewrite = Some(Rewrite {
-        family,
+    let push = Push::Link(Link {
+        template: path.template,
+        source: source.uses_vm_mac().then_some(source.mac),
+    });
+    let rewrite = Rewrite {
         source: source.provider_address(),
         destination: destination.provider_address(),
         delta: source.delta + destination.delta,
         transport: transport_checksum(departure.frame, facts)?,
-    });
-    resolve::leave(departure.policy, (path, template), edit)
+    };
+    let edit = Edit {
+        rewrite: Some(rewrite),
+        ..departure.edit(heading, push)
+    };
+    resolve::leave(verdict, path, edit);
+    Ok(())
 }
 
 /// Where the checksum is that the addresses are part of.
@@ -134,17 +129,18 @@ fn check_icmp(frame: &Frame<'_>, facts: &Facts) -> Result<(), DropReason> {
 }
 
 /// Decides a packet from the uplink that is for no provider address of the host itself.
-#[inline(always)]
-pub(super) fn conclude_inbound<'p>(
+#[inline(never)]
+pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
     frame: &Frame<'_>,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<Verdict<'p>, DropReason> {
+) -> Result<(), DropReason> {
+    verdict.outcome = Outcome::Punt(Punt::NotOurs);
     let (source, destination) = (job.source(policy), job.destination(policy));
-    let not_ours = Verdict::passed(Outcome::Punt(Punt::NotOurs), None);
     let (Some(family), Some(settings)) = (job.facts.family(), policy.settings()) else {
-        return Ok(not_ours);
+        return Ok(());
     };
     for (address, record) in [
         (job.facts.destination_address, destination),
@@ -156,11 +152,8 @@ pub(super) fn conclude_inbound<'p>(
         });
     }
     let Some(destination) = destination else {
-        return Ok(not_ours);
+        return Ok(());
     };
-    let vsid = policy
-        .subnet(destination.subnet)
-        .and_then(|subnet| Vsid::new(subnet.vsid).ok());
     let arrival = Arrival {
         job,
         policy,
@@ -168,17 +161,17 @@ pub(super) fn conclude_inbound<'p>(
         settings,
         family,
     };
-    let outcome = match destination.location() {
-        Location::Port(_) => arrival.restore(source, destination),
-        Location::Host(host) if destination.previous_host() == Some(settings.local_host) => {
-            arrival.redirect(destination, host)
+    match destination.location() {
+        Location::Port(port) => {
+            verdict.vsid = destination.vsid();
+            arrival.restore(source, destination, port, verdict)
         }
-        Location::Host(_) => return Ok(not_ours),
-    };
-    Ok(match outcome {
-        Ok(outcome) => Verdict::passed(outcome, vsid),
-        Err(reason) => Verdict::refused(reason, vsid),
-    })
+        Location::Host(host) if destination.previous_host() == Some(settings.local_host) => {
+            verdict.vsid = destination.vsid();
+            arrival.redirect(host, verdict)
+        }
+        Location::Host(_) => Ok(()),
+    }
 }
 
 /// A rewritten packet for a machine that this host knows.
@@ -195,13 +188,12 @@ impl<'p> Arrival<'_, 'p, '_> {
     #[inline(always)]
     fn restore(
         &self,
-        source: Option<&Record>,
+        source: Option<&'p Record>,
         destination: &'p Record,
-    ) -> Result<Outcome<'p>, DropReason> {
+        port: PortId,
+        verdict: &mut Verdict<'p>,
+    ) -> Result<(), DropReason> {
         let facts = &self.job.facts;
-        let Location::Port(port) = destination.location() else {
-            return Err(DropReason::NoLocalDst);
-        };
         self.check_link(
             self.policy
                 .provider_of(destination)
@@ -216,31 +208,33 @@ impl<'p> Arrival<'_, 'p, '_> {
             return Err(DropReason::SrcPaUnknown);
         }
         let is_routed = source.subnet != destination.subnet;
-        let ethernet = EthernetHeader {
-            destination: destination.mac,
+        let push = Push::Ethernet(Ethernet {
+            destination: &destination.mac,
             source: if is_routed {
-                self.settings.router_mac
+                &self.settings.router_mac
             } else {
-                source.mac
+                &source.mac
             },
-            vlan: None,
             ethertype: facts.ethertype,
-        };
+        });
         let rewrite = Rewrite {
-            family: self.family,
             source: source.address(),
             destination: destination.address(),
             delta: -(source.delta + destination.delta),
             transport: transport_checksum(self.frame, facts)?,
         };
-        Ok(Outcome::Deliver {
-            port,
-            edit: self.edit(Push::Ethernet(ethernet), Some(rewrite), false),
-        })
+        let edit = Edit {
+            rewrite: Some(rewrite),
+            ..self.edit(push)
+        };
+        verdict.outcome = Outcome::Deliver { port, edit };
+        Ok(())
     }
 
     /// Sends the packet after a machine that moved, as it is but for the hop that this takes.
-    fn redirect(&self, destination: &Record, host: HostId) -> Result<Outcome<'p>, DropReason> {
+    #[cold]
+    #[inline(never)]
+    fn redirect(&self, host: HostId, verdict: &mut Verdict<'p>) -> Result<(), DropReason> {
         let facts = &self.job.facts;
         if !self
             .policy
@@ -253,42 +247,35 @@ impl<'p> Arrival<'_, 'p, '_> {
         if facts.hop_limit <= 1 {
             return Err(DropReason::TtlExceeded);
         }
-        debug_assert_eq!(destination.location(), Location::Host(host));
-        let (path, template) =
-            resolve::rewrite_path(self.policy, host, self.family).ok_or(DropReason::NoPath)?;
-        let link = template.link();
-        let ethernet = EthernetHeader {
-            destination: link.destination,
-            source: link.source,
-            vlan: link.vlan,
-            ethertype: facts.ethertype,
+        let path = resolve::rewrite_path(self.policy, host, self.family)?;
+        let push = Push::Link(Link {
+            template: path.template,
+            source: None,
+        });
+        let edit = Edit {
+            decrement_hop_limit: true,
+            ..self.edit(push)
         };
-        resolve::leave(
-            self.policy,
-            (path, template),
-            self.edit(Push::Ethernet(ethernet), None, true),
-        )
+        resolve::leave(verdict, path, edit);
+        Ok(())
     }
 
-    fn edit(
-        &self,
-        push: Push<'p>,
-        rewrite: Option<Rewrite>,
-        decrement_hop_limit: bool,
-    ) -> Edit<'p> {
+    #[inline(always)]
+    fn edit(&self, push: Push<'p>) -> Edit<'p> {
         let facts = &self.job.facts;
-        let edit = Edit {
+        Edit {
             pull: facts.network_offset,
             push,
             end: facts.end,
-            network: facts.network_offset,
-            network_family: self.family,
-            decrement_hop_limit,
+            family: self.family,
+            decrement_hop_limit: false,
             ecn: None,
-            rewrite,
-            offload: self.frame.offload,
-        };
-        edit.with_offload_shifted()
+            rewrite: None,
+            offload: self
+                .frame
+                .offload
+                .shifted(push.length(), facts.network_offset),
+        }
     }
 
     #[inline(always)]
@@ -314,7 +301,7 @@ impl<'p> Arrival<'_, 'p, '_> {
 pub(super) fn check_link(
     facts: &Facts,
     own: &HostAddress,
-    uplink: crate::address::UplinkId,
+    uplink: UplinkId,
 ) -> Result<(), DropReason> {
     if facts.destination != own.mac || own.uplink != uplink {
         return Err(DropReason::OuterDstMac);
@@ -341,6 +328,6 @@ fn may_send(policy: &Policy<'_>, source: &Record, destination: &Record, family: 
             || policy
                 .subnet(destination.subnet)
                 .and_then(|subnet| policy.domain(subnet.domain))
-                .and_then(|domain| policy.source_route(domain, family, source.address()))
+                .and_then(|domain| policy.source_route(domain, family, *source.address()))
                 .is_some_and(|route| route.subnet == source.subnet))
 }

@@ -2,17 +2,17 @@
 
 use super::flow::{EcnNotCapable, decapsulated_ecn};
 use super::frame::Frame;
-use super::job::{Job, Stage};
+use super::job::{Job, Outer, Stage};
 use super::outbound::is_to_many;
 use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{Family, HostId, MacAddress, Vsid};
-use crate::edit::{Edit, Encapsulation, Push};
+use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, EthernetHeader, GreError, GreHeader, Network, Tag, ethertype};
+use crate::wire::{self, Facts, GreError, GreHeader, Tag, ethertype};
 
 /// Reads GRE and the frame inside, and asks for the records of its source and destination.
 #[inline(always)]
@@ -20,32 +20,35 @@ pub(super) fn begin(
     job: &mut Job,
     policy: &Policy<'_>,
     frame: &Frame<'_>,
+    outer: &Facts,
+    outer_family: Family,
+    verdict: &mut Verdict<'_>,
     observer: &mut impl Observer,
-) -> Result<(), Verdict<'static>> {
-    let refused = |reason| Verdict::refused(reason, None);
-    let (gre, key) = read_gre(policy, frame, job).map_err(refused)?;
+) -> Result<Stage, DropReason> {
+    let (gre, key) = read_gre(policy, frame, outer)?;
     observer.note(|| Step::Gre(gre));
-    job.outer.key = key;
-    let vsid = Vsid::new(key >> 8).map_err(|_| refused(DropReason::VsidUnknown))?;
-    job.vsid = Some(vsid);
-    read_inner(job, frame, gre.payload_offset).map_err(|reason| {
-        let is_known = policy.subnet_of(vsid).is_some();
-        Verdict::refused(
-            if is_known {
-                reason
-            } else {
-                DropReason::VsidUnknown
-            },
-            Some(vsid),
-        )
-    })?;
-    let facts = &job.facts;
+    let vsid = Vsid::new(key >> 8).map_err(|_| DropReason::VsidUnknown)?;
+    verdict.vsid = Some(vsid);
+    job.outer = Outer {
+        family: outer_family,
+        source: outer.source_address,
+        hop_limit: outer.hop_limit,
+        traffic_class: outer.traffic_class,
+        key,
+    };
+    let end = outer.end as usize;
+    let facts = match wire::parse(frame.window, end, gre.payload_offset) {
+        Ok(facts) => facts,
+        Err(_) => return Err(why_malformed(policy, vsid, frame, gre.payload_offset, end)),
+    };
+    let facts = &facts;
     observer.note(|| Step::Parsed(*facts));
-    let family = facts.family().unwrap_or(Family::Ipv4);
+    let family = check_inner(facts).map_err(|reason| unless_unknown(policy, vsid, reason))?;
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(vsid, family, facts.destination_address);
-    job.look_up(Stage::Tunnel, policy, source, destination);
-    Ok(())
+    job.look_up(policy, source, destination);
+    job.facts = *facts;
+    Ok(Stage::Tunnel)
 }
 
 /// The GRE header, checked as RFC 2784 §2.3 and RFC 7637 §3.2 ask, and its key.
@@ -53,10 +56,10 @@ pub(super) fn begin(
 fn read_gre(
     policy: &Policy<'_>,
     frame: &Frame<'_>,
-    job: &Job,
+    outer: &Facts,
 ) -> Result<(GreHeader, u32), DropReason> {
     let gre =
-        wire::read_gre(frame.window, usize::from(job.facts.transport_offset)).map_err(|error| {
+        wire::read_gre(frame.window, usize::from(outer.transport_offset)).map_err(|error| {
             match error {
                 GreError::Version(_) => DropReason::GreVersion,
                 GreError::Truncated => DropReason::Truncated,
@@ -65,7 +68,7 @@ fn read_gre(
         })?;
     let is_plain = gre.checksum.is_none() && gre.sequence.is_none() && !gre.has_reserved_bits();
     if !is_plain {
-        check_unusual(policy, frame, job, &gre)?;
+        check_unusual(policy, frame, outer, &gre)?;
     }
     match gre.key {
         Some(key) if gre.protocol == ethertype::TRANSPARENT_ETHERNET => Ok((gre, key)),
@@ -78,7 +81,7 @@ fn read_gre(
 fn check_unusual(
     policy: &Policy<'_>,
     frame: &Frame<'_>,
-    job: &Job,
+    outer: &Facts,
     gre: &GreHeader,
 ) -> Result<(), DropReason> {
     if policy
@@ -93,70 +96,81 @@ fn check_unusual(
     // Summing needs the whole packet, so a frame that is only partly in the window cannot be believed.
     let packet = frame
         .window
-        .get(usize::from(job.facts.transport_offset)..job.facts.end as usize);
+        .get(usize::from(outer.transport_offset)..outer.end as usize);
     match packet {
         Some(packet) if wire::gre_checksum_is_valid(packet) => Ok(()),
         _ => Err(DropReason::GreCsum),
     }
 }
 
-/// The frame inside: an untagged frame of one station that carries IP.
+/// The frame inside must be an untagged frame of one station, with IP for one station.
 #[inline(always)]
-fn read_inner(job: &mut Job, frame: &Frame<'_>, offset: usize) -> Result<(), DropReason> {
-    let outer_end = job.facts.end as usize;
-    if outer_end.saturating_sub(offset) < 14 {
-        return Err(DropReason::InnerL2);
-    }
-    job.facts = match wire::parse(frame.window, outer_end, offset) {
-        Ok(facts) => facts,
-        Err(malformed) => return Err(malformed_reason(frame, offset, malformed)),
-    };
-    let facts = &job.facts;
+fn check_inner(facts: &Facts) -> Result<Family, DropReason> {
     if facts.tag != Tag::None || !facts.source.is_unicast() {
         return Err(DropReason::InnerL2);
     }
-    match (facts.network, facts.family()) {
-        (Network::Ipv4 | Network::Ipv6, Some(family)) if is_to_many(facts, family) => {
-            Err(DropReason::Multicast)
-        }
-        (Network::Ipv4 | Network::Ipv6, Some(_)) => Ok(()),
-        _ => Err(DropReason::InnerEthertype),
+    let family = facts.family().ok_or(DropReason::InnerEthertype)?;
+    if is_to_many(facts, family) {
+        Err(DropReason::Multicast)
+    } else {
+        Ok(family)
     }
 }
 
-/// The Ethernet header is judged before what is behind it.
+/// An unknown VSID is told before anything about the frame inside.
 #[cold]
-fn malformed_reason(frame: &Frame<'_>, offset: usize, _malformed: wire::Malformed) -> DropReason {
-    let header = frame
-        .window
-        .get(offset..)
-        .and_then(|rest| rest.first_chunk::<14>());
-    match header {
-        Some([_, _, _, _, _, _, source @ .., kind_0, kind_1]) => {
-            let is_tagged = matches!(
-                u16::from_be_bytes([*kind_0, *kind_1]),
-                ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
-            );
-            if is_tagged || !MacAddress(*source).is_unicast() {
-                DropReason::InnerL2
-            } else {
-                DropReason::InnerMalformed
-            }
-        }
-        None => DropReason::Truncated,
+fn unless_unknown(policy: &Policy<'_>, vsid: Vsid, reason: DropReason) -> DropReason {
+    if policy.subnet_of(vsid).is_some() {
+        reason
+    } else {
+        DropReason::VsidUnknown
     }
+}
+
+/// Why the frame inside could not be read. Its Ethernet header is judged before what is behind it.
+#[cold]
+fn why_malformed(
+    policy: &Policy<'_>,
+    vsid: Vsid,
+    frame: &Frame<'_>,
+    start: usize,
+    end: usize,
+) -> DropReason {
+    if end.saturating_sub(start) < 14 {
+        return unless_unknown(policy, vsid, DropReason::InnerL2);
+    }
+    let Some(header) = frame
+        .window
+        .get(start..)
+        .and_then(|rest| rest.first_chunk::<14>())
+    else {
+        return DropReason::Truncated;
+    };
+    let [_, _, _, _, _, _, source @ .., kind_0, kind_1] = *header;
+    let is_tagged = matches!(
+        u16::from_be_bytes([kind_0, kind_1]),
+        ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
+    );
+    let is_link_bad = is_tagged || !MacAddress(source).is_unicast();
+    let reason = if is_link_bad {
+        DropReason::InnerL2
+    } else {
+        DropReason::InnerMalformed
+    };
+    unless_unknown(policy, vsid, reason)
 }
 
 /// Decides, with the records at hand.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
     frame: &Frame<'_>,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<Verdict<'p>, DropReason> {
+) -> Result<(), DropReason> {
     let (Some(vsid), Some(family), Some(settings)) =
-        (job.vsid, job.facts.family(), policy.settings())
+        (verdict.vsid, job.facts.family(), policy.settings())
     else {
         return Err(DropReason::VsidUnknown);
     };
@@ -168,7 +182,7 @@ pub(super) fn conclude<'p>(
         vsid,
         family,
     };
-    Ok(Verdict::passed(arrival.conclude(observer)?, job.vsid))
+    arrival.conclude(verdict, observer)
 }
 
 /// A frame out of a tunnel.
@@ -192,13 +206,17 @@ enum Origin {
 
 impl<'p> Arrival<'_, 'p, '_> {
     #[inline(always)]
-    fn conclude(&self, observer: &mut impl Observer) -> Result<Outcome<'p>, DropReason> {
+    fn conclude(
+        &self,
+        verdict: &mut Verdict<'p>,
+        observer: &mut impl Observer,
+    ) -> Result<(), DropReason> {
         let source = self.job.source(self.policy);
         let destination = self.job.destination(self.policy);
         if destination.is_none() && self.policy.subnet_of(self.vsid).is_none() {
             return Err(DropReason::VsidUnknown);
         }
-        let origin = self.check_source(source, destination, observer)?;
+        let (origin, source_mac) = self.check_source(source, destination, observer)?;
         observer.note(|| Step::Destination {
             vsid: self.vsid,
             address: self.job.facts.destination_address.to_ip(self.family),
@@ -214,17 +232,45 @@ impl<'p> Arrival<'_, 'p, '_> {
         match destination.location() {
             Location::Port(port) => {
                 self.check_inner_checksum()?;
-                Ok(Outcome::Deliver {
-                    port,
-                    edit: self.decapsulation()?,
-                })
+                let ecn =
+                    decapsulated_ecn(self.job.facts.traffic_class, self.job.outer.traffic_class)
+                        .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
+                // The inner Ethernet header is never tagged, so it is 14 bytes long.
+                let pull = self.job.facts.network_offset.wrapping_sub(14);
+                let edit = Edit {
+                    ecn,
+                    ..self.edit(pull, Push::Nothing)
+                };
+                verdict.outcome = Outcome::Deliver { port, edit };
+                Ok(())
             }
             Location::Host(host)
                 if destination.previous_host() == Some(self.settings.local_host) =>
             {
-                self.redirect(host, origin, observer)
+                self.redirect(
+                    host,
+                    origin,
+                    &destination.mac,
+                    source_mac,
+                    verdict,
+                    observer,
+                )
             }
             Location::Host(_) => Err(DropReason::NoLocalDst),
+        }
+    }
+
+    #[inline(always)]
+    fn edit(&self, pull: u16, push: Push<'p>) -> Edit<'p> {
+        Edit {
+            pull,
+            push,
+            end: self.job.facts.end,
+            family: self.family,
+            decrement_hop_limit: false,
+            ecn: None,
+            rewrite: None,
+            offload: self.frame.offload.shifted(push.length(), pull),
         }
     }
 
@@ -233,29 +279,27 @@ impl<'p> Arrival<'_, 'p, '_> {
     #[inline(always)]
     fn check_source(
         &self,
-        source: Option<&Record>,
+        source: Option<&'p Record>,
         destination: Option<&Record>,
         observer: &mut impl Observer,
-    ) -> Result<Origin, DropReason> {
-        let address = self.job.facts.source_address;
+    ) -> Result<(Origin, &'p MacAddress), DropReason> {
         observer.note(|| Step::Source {
             vsid: self.vsid,
-            address: address.to_ip(self.family),
+            address: self.job.facts.source_address.to_ip(self.family),
             record: resolve::lookup_record(source),
         });
         let (source, mac) = match source {
-            Some(source) => (source, source.mac),
+            Some(source) => (source, &source.mac),
             None => self.source_elsewhere(observer)?,
         };
         let origin = self
             .origin(source, destination)
             .ok_or(DropReason::SrcPaMismatch)?;
-        if self.job.source_mac() == mac
-            || source.is_gateway() && self.job.source_mac() == self.settings.router_mac
-        {
-            Ok(origin)
-        } else {
-            Err(DropReason::InnerSrcMac)
+        let told = &self.job.facts.source;
+        match &self.settings.router_mac {
+            _ if told == mac => Ok((origin, mac)),
+            router if source.is_gateway() && told == router => Ok((origin, router)),
+            _ => Err(DropReason::InnerSrcMac),
         }
     }
 
@@ -265,7 +309,7 @@ impl<'p> Arrival<'_, 'p, '_> {
     fn source_elsewhere(
         &self,
         observer: &mut impl Observer,
-    ) -> Result<(&'p Record, MacAddress), DropReason> {
+    ) -> Result<(&'p Record, &'p MacAddress), DropReason> {
         let unknown = DropReason::SrcPaMismatch;
         let address = self.job.facts.source_address;
         let domain = self
@@ -292,11 +336,11 @@ impl<'p> Arrival<'_, 'p, '_> {
             address: address.to_ip(self.family),
             record: resolve::lookup_record(record),
         });
-        Ok((record.ok_or(unknown)?, self.settings.router_mac))
+        Ok((record.ok_or(unknown)?, &self.settings.router_mac))
     }
 
     /// The gateway of the domain that lives on the host which sent the frame.
-    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, MacAddress)> {
+    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, &'p MacAddress)> {
         let record = self
             .policy
             .gateways(domain)
@@ -305,9 +349,9 @@ impl<'p> Arrival<'_, 'p, '_> {
         Some((
             record,
             if is_here {
-                record.mac
+                &record.mac
             } else {
-                self.settings.router_mac
+                &self.settings.router_mac
             },
         ))
     }
@@ -335,8 +379,8 @@ impl<'p> Arrival<'_, 'p, '_> {
     fn sent_by(&self, host: HostId) -> bool {
         let outer = &self.job.outer;
         self.policy.host(host).is_some_and(|host| {
-            host.path_numbers().any(|number| {
-                self.policy.template(number).is_some_and(|path| {
+            host.paths().any(|path| {
+                self.policy.template(path).is_some_and(|path| {
                     path.destination() == outer.source && path.family() == outer.family
                 })
             })
@@ -362,35 +406,18 @@ impl<'p> Arrival<'_, 'p, '_> {
         }
     }
 
-    /// The inner frame as it was sent, but for what congestion on the way marked.
-    #[inline(always)]
-    fn decapsulation(&self) -> Result<Edit<'p>, DropReason> {
-        let facts = &self.job.facts;
-        let ecn = decapsulated_ecn(facts.traffic_class, self.job.outer.traffic_class)
-            .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
-        let edit = Edit {
-            // The inner Ethernet header is never tagged, so it is 14 bytes long.
-            pull: facts.network_offset.wrapping_sub(14),
-            push: Push::Nothing,
-            end: facts.end,
-            network: facts.network_offset,
-            network_family: self.family,
-            decrement_hop_limit: false,
-            ecn,
-            rewrite: None,
-            offload: self.frame.offload,
-        };
-        Ok(edit.with_offload_shifted())
-    }
-
     /// Sends a frame after a machine that moved: once, and not without end (the outer hop limit falls).
     #[cold]
+    #[inline(never)]
     fn redirect(
         &self,
         host: HostId,
         origin: Origin,
+        destination: &'p MacAddress,
+        source: &'p MacAddress,
+        verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<Outcome<'p>, DropReason> {
+    ) -> Result<(), DropReason> {
         let (facts, outer) = (&self.job.facts, &self.job.outer);
         if origin == Origin::Former {
             return Err(DropReason::RedirectLoop);
@@ -399,35 +426,24 @@ impl<'p> Arrival<'_, 'p, '_> {
         if outer.hop_limit <= 1 {
             return Err(DropReason::TtlExceeded);
         }
-        let (path, template) =
-            resolve::tunnel_path(self.policy, host, 0).ok_or(DropReason::NoPath)?;
-        resolve::note_path(template, observer);
-        if resolve::packet_length(facts, &self.frame.offload) > template.inner_mtu() {
+        let path = resolve::tunnel_path(self.policy, host, 0)?;
+        resolve::note_path(path.template, observer);
+        if resolve::packet_length(facts, &self.frame.offload) > path.template.inner_mtu() {
             return Err(DropReason::TooBig);
         }
-        let edit = Edit {
-            pull: facts.network_offset,
-            push: Push::Encapsulation(Encapsulation {
-                template,
-                key: outer.key,
-                traffic_class: outer.traffic_class,
-                hop_limit: outer.hop_limit.wrapping_sub(1),
-                flow_label: 0,
-                inner: EthernetHeader {
-                    destination: facts.destination,
-                    source: facts.source,
-                    vlan: None,
-                    ethertype: facts.ethertype,
-                },
-            }),
-            end: facts.end,
-            network: facts.network_offset,
-            network_family: self.family,
-            decrement_hop_limit: false,
-            ecn: None,
-            rewrite: None,
-            offload: self.frame.offload,
-        };
-        resolve::leave(self.policy, (path, template), edit.with_offload_shifted())
+        let push = Push::Encapsulation(Encapsulation {
+            template: path.template,
+            key: outer.key,
+            traffic_class: outer.traffic_class,
+            hop_limit: outer.hop_limit.wrapping_sub(1),
+            flow_label: 0,
+            inner: Ethernet {
+                destination,
+                source,
+                ethertype: facts.ethertype,
+            },
+        });
+        resolve::leave(verdict, path, self.edit(facts.network_offset, push));
+        Ok(())
     }
 }

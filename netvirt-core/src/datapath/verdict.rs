@@ -3,8 +3,9 @@
 use core::net::IpAddr;
 
 use super::reason::DropReason;
-use crate::address::{MacAddress, PortId, UplinkId, VlanId, Vsid};
+use crate::address::{MacAddress, PortId, UplinkId, Vsid};
 use crate::edit::Edit;
+use crate::policy::PathId;
 use crate::proxy::Reply;
 
 /// The decision about one frame.
@@ -43,8 +44,8 @@ pub enum Outcome<'p> {
     /// Edit it and keep it until the next hop's MAC address is known; then write that address over the
     /// first six bytes and send it. It is not to be processed again.
     Hold {
-        /// Whom to ask.
-        next_hop: NextHop,
+        /// The path it waits for; [`Policy::next_hop`](crate::policy::Policy::next_hop) says whom to ask.
+        path: PathId,
         /// What is to be done to the frame first; its destination MAC address is left zero.
         edit: Edit<'p>,
     },
@@ -53,22 +54,18 @@ pub enum Outcome<'p> {
 }
 
 impl<'p> Verdict<'p> {
-    /// A frame refused without an answer.
-    pub(crate) const fn refused(reason: DropReason, vsid: Option<Vsid>) -> Self {
-        Self {
-            outcome: Outcome::Drop,
-            reason: Some(reason),
-            vsid,
-        }
-    }
+    /// What stands in a place for a verdict before there is one.
+    pub const UNDECIDED: Self = Self {
+        outcome: Outcome::Drop,
+        reason: None,
+        vsid: None,
+    };
 
-    /// A frame that goes its way.
-    pub(crate) const fn passed(outcome: Outcome<'p>, vsid: Option<Vsid>) -> Self {
-        Self {
-            outcome,
-            reason: None,
-            vsid,
-        }
+    /// Refuses the frame without an answer.
+    #[inline(always)]
+    pub(super) fn refuse(&mut self, reason: DropReason) {
+        self.outcome = Outcome::Drop;
+        self.reason = Some(reason);
     }
 
     /// The edit, if the frame is to be edited.
@@ -102,19 +99,4 @@ pub enum Punt {
         /// The MAC address told.
         mac: MacAddress,
     },
-}
-
-/// A next hop of the provider network whose MAC address is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct NextHop {
-    /// Where to ask.
-    pub uplink: UplinkId,
-    /// Whom to ask for.
-    pub address: IpAddr,
-    /// The VLAN to ask in.
-    pub vlan: Option<VlanId>,
-    /// The provider address that asks.
-    pub source: IpAddr,
-    /// Its MAC address.
-    pub source_mac: MacAddress,
 }

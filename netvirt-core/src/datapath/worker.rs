@@ -2,7 +2,7 @@
 
 use super::frame::{Frame, Ingress};
 use super::job::{Job, Stage};
-use super::verdict::{Outcome, Verdict};
+use super::verdict::Verdict;
 use super::{inbound, outbound, rewrite, tunnel};
 use crate::counters::Counters;
 use crate::policy::Policy;
@@ -89,15 +89,17 @@ impl<'s> Worker<'s> {
             frame.prefetch::<C>();
         }
         for ((job, frame), verdict) in self.jobs.iter_mut().zip(frames).zip(verdicts.iter_mut()) {
-            *verdict = Verdict::UNDECIDED;
+            (verdict.reason, verdict.vsid) = (None, None);
             let begun = match frame.ingress {
-                Ingress::Port(port) => outbound::begin(job, policy, frame, port, observer),
-                Ingress::Uplink(uplink) => inbound::begin(job, policy, frame, uplink, observer),
+                Ingress::Port(port) => outbound::begin(job, policy, frame, port, verdict, observer),
+                Ingress::Uplink(uplink) => {
+                    inbound::begin(job, policy, frame, uplink, verdict, observer)
+                }
             };
-            if let Err(decided) = begun {
-                *verdict = decided;
-                job.stage = Stage::Decided;
-            }
+            job.stage = begun.unwrap_or_else(|reason| {
+                verdict.refuse(reason);
+                Stage::Decided
+            });
             job.prefetch_tags::<C>(policy);
         }
         for (job, _) in self.jobs.iter_mut().zip(frames) {
@@ -108,24 +110,16 @@ impl<'s> Worker<'s> {
         }
         for ((job, frame), verdict) in self.jobs.iter().zip(frames).zip(verdicts) {
             let concluded = match job.stage {
-                Stage::Outbound => outbound::conclude(job, policy, frame, observer),
-                Stage::Tunnel => tunnel::conclude(job, policy, frame, observer),
-                Stage::Rewrite => rewrite::conclude_inbound(job, policy, frame, observer),
-                Stage::Decided => Ok(*verdict),
+                Stage::Outbound => outbound::conclude(job, policy, frame, verdict, observer),
+                Stage::Tunnel => tunnel::conclude(job, policy, frame, verdict, observer),
+                Stage::Rewrite => rewrite::conclude(job, policy, frame, verdict, observer),
+                Stage::Decided => Ok(()),
             };
-            let decided = concluded.unwrap_or_else(|reason| Verdict::refused(reason, job.vsid));
-            *verdict = decided;
+            if let Err(reason) = concluded {
+                verdict.refuse(reason);
+            }
             let subnet = job.subnet_of(policy, verdict.vsid);
             self.counters.count(frame, verdict, subnet);
         }
     }
-}
-
-impl Verdict<'_> {
-    /// What stands in a place for a verdict before there is one.
-    pub const UNDECIDED: Self = Self {
-        outcome: Outcome::Drop,
-        reason: None,
-        vsid: None,
-    };
 }

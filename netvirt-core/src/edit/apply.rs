@@ -3,8 +3,8 @@
 use core::fmt;
 use core::ops::Range;
 
-use super::template::{OUTER_ROOM, OuterFields};
-use super::{Edit, Encapsulation, Push, Rewrite, TransportChecksum};
+use super::template::{LINK_ROOM, OUTER_ROOM, OuterFields};
+use super::{Edit, Encapsulation, Ethernet, Link, Push, Rewrite, TransportChecksum};
 use crate::address::Family;
 use crate::checksum::Delta;
 
@@ -56,26 +56,18 @@ impl Edit<'_> {
     ) -> Result<Range<usize>, NoRoom> {
         let packet = frame.start.wrapping_add(usize::from(self.pull));
         let end = frame.end.min(frame.start.wrapping_add(self.end as usize));
-        let length = match &self.push {
-            Push::Nothing => 0,
-            Push::Ethernet(header) => {
-                let length = header.buffer_len();
-                let start = packet.checked_sub(length).ok_or(NoRoom)?;
-                header.emit(buffer.get_mut(start..packet).ok_or(NoRoom)?);
-                length
-            }
+        match &self.push {
+            Push::Nothing => {}
+            Push::Ethernet(header) => header.emit(room_before(buffer, packet)?),
+            Push::Link(link) => link.emit(room_before(buffer, packet)?),
             Push::Encapsulation(encapsulation) => {
-                let start = packet.checked_sub(HEADER_ROOM).ok_or(NoRoom)?;
-                let room = buffer.get_mut(start..packet).ok_or(NoRoom)?;
-                let room = room.first_chunk_mut::<HEADER_ROOM>().ok_or(NoRoom)?;
-                encapsulation.emit(room, self.packet_length());
-                encapsulation.template.outer_length() + 8 + 14
+                encapsulation.emit(room_before(buffer, packet)?, self.packet_length());
             }
-        };
+        }
         if self.changes_packet() {
             self.patch(buffer.get_mut(frame.start..end).ok_or(NoRoom)?, 0);
         }
-        Ok(packet.wrapping_sub(length)..end)
+        Ok(packet.wrapping_sub(self.pushed())..end)
     }
 
     /// Writes the edited frame to the start of `out`, leaving the original as it is. Yields its length.
@@ -137,16 +129,19 @@ impl Edit<'_> {
         match &self.push {
             Push::Nothing => {}
             Push::Ethernet(header) => {
-                header.emit(out);
+                if let Some(room) = out.first_chunk_mut() {
+                    header.emit(room);
+                }
+            }
+            Push::Link(link) => {
+                let mut room = [0; LINK_ROOM];
+                link.emit(&mut room);
+                copy_end(&room, out);
             }
             Push::Encapsulation(encapsulation) => {
                 let mut room = [0; HEADER_ROOM];
                 encapsulation.emit(&mut room, self.packet_length());
-                copy(
-                    room.get(HEADER_ROOM.saturating_sub(out.len())..)
-                        .unwrap_or_default(),
-                    out,
-                );
+                copy_end(&room, out);
             }
         }
     }
@@ -156,29 +151,21 @@ impl Edit<'_> {
         if !self.changes_packet() {
             return usize::from(self.pull);
         }
-        let header = usize::from(self.network).wrapping_add(match self.network_family {
+        let header = usize::from(self.network()).wrapping_add(match self.family {
             Family::Ipv4 => 20,
             Family::Ipv6 => 40,
         });
-        let checksum = match self
-            .rewrite
-            .map_or(TransportChecksum::None, |rewrite| rewrite.transport)
-        {
-            TransportChecksum::None => 0,
-            TransportChecksum::Complete(offset)
-            | TransportChecksum::Udp(offset)
-            | TransportChecksum::Partial(offset) => usize::from(offset).wrapping_add(2),
-        };
-        header.max(checksum)
+        let checksum = self.rewrite.and_then(|rewrite| rewrite.transport.offset());
+        header.max(checksum.map_or(0, |offset| usize::from(offset).wrapping_add(2)))
     }
 
     /// Changes the packet's own headers. `bytes` begin at offset `base` of the received frame.
     #[inline(always)]
     fn patch(&self, bytes: &mut [u8], base: u16) {
-        let Some(packet) = bytes.get_mut(usize::from(self.network.wrapping_sub(base))..) else {
+        let Some(packet) = bytes.get_mut(usize::from(self.network().wrapping_sub(base))..) else {
             return;
         };
-        match self.network_family {
+        match self.family {
             Family::Ipv4 => self.patch_ipv4(packet),
             Family::Ipv6 => self.patch_ipv6(packet),
         }
@@ -236,13 +223,10 @@ impl Edit<'_> {
     }
 }
 
-impl Rewrite {
+impl Rewrite<'_> {
     #[inline(always)]
     fn patch_transport(&self, bytes: &mut [u8], base: u16) {
-        let (TransportChecksum::Complete(offset)
-        | TransportChecksum::Udp(offset)
-        | TransportChecksum::Partial(offset)) = self.transport
-        else {
+        let Some(offset) = self.transport.offset() else {
             return;
         };
         let at = usize::from(offset.wrapping_sub(base));
@@ -283,8 +267,73 @@ impl Encapsulation<'_> {
         let [vsid2, vsid1, vsid0, flow_id] = self.key.to_be_bytes();
         // K set, everything else clear, Transparent Ethernet Bridging (RFC 7637 §3.2).
         *gre = [0x20, 0x00, 0x65, 0x58, vsid2, vsid1, vsid0, flow_id];
-        self.inner.emit(ethernet);
+        if let Some(ethernet) = ethernet.first_chunk_mut() {
+            self.inner.emit(ethernet);
+        }
     }
+}
+
+impl Ethernet<'_> {
+    #[inline(always)]
+    fn emit(&self, room: &mut [u8; 14]) {
+        let [
+            d0,
+            d1,
+            d2,
+            d3,
+            d4,
+            d5,
+            s0,
+            s1,
+            s2,
+            s3,
+            s4,
+            s5,
+            kind_0,
+            kind_1,
+        ] = room;
+        [*d0, *d1, *d2, *d3, *d4, *d5] = self.destination.0;
+        [*s0, *s1, *s2, *s3, *s4, *s5] = self.source.0;
+        [*kind_0, *kind_1] = self.ethertype.to_be_bytes();
+    }
+}
+
+impl Link<'_> {
+    /// Writes the Ethernet header to the end of `room`.
+    #[inline(always)]
+    fn emit(&self, room: &mut [u8; LINK_ROOM]) {
+        self.template.emit_link(room);
+        if let Some(source) = self.source {
+            let start = LINK_ROOM
+                .wrapping_sub(self.template.link_length())
+                .wrapping_add(6);
+            if let Some(place) = room
+                .get_mut(start..)
+                .and_then(|rest| rest.first_chunk_mut())
+            {
+                *place = source.0;
+            }
+        }
+    }
+}
+
+/// The `N` bytes in front of `packet`.
+#[inline(always)]
+fn room_before<const N: usize>(buffer: &mut [u8], packet: usize) -> Result<&mut [u8; N], NoRoom> {
+    let start = packet.checked_sub(N).ok_or(NoRoom)?;
+    buffer
+        .get_mut(start..)
+        .and_then(|rest| rest.first_chunk_mut())
+        .ok_or(NoRoom)
+}
+
+/// Copies the end of `from` that `to` has room for.
+fn copy_end(from: &[u8], to: &mut [u8]) {
+    copy(
+        from.get(from.len().saturating_sub(to.len())..)
+            .unwrap_or_default(),
+        to,
+    );
 }
 
 /// Copies as many bytes as both have.

@@ -7,20 +7,41 @@ pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
 pub(crate) use template::Outer;
 pub use template::Template;
 
-use crate::address::{AddressBits, Family};
+use crate::address::{AddressBits, Family, MacAddress};
 use crate::checksum::Delta;
 use crate::offload::Offload;
-use crate::wire::EthernetHeader;
 
 /// What is put in front of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Push<'p> {
     /// Nothing: the frame begins where the pull ended.
     Nothing,
-    /// An Ethernet header.
-    Ethernet(EthernetHeader),
+    /// An untagged Ethernet header.
+    Ethernet(Ethernet<'p>),
+    /// The Ethernet header of a path through the provider network.
+    Link(Link<'p>),
     /// An outer header, GRE with the key, and an inner Ethernet header (RFC 7637 §3.2).
     Encapsulation(Encapsulation<'p>),
+}
+
+/// An untagged Ethernet header, whose addresses stand in the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ethernet<'p> {
+    /// The station that the frame goes to.
+    pub destination: &'p MacAddress,
+    /// The station that it comes from.
+    pub source: &'p MacAddress,
+    /// What it carries.
+    pub ethertype: u16,
+}
+
+/// The Ethernet header of a packet that crosses the provider network without a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link<'p> {
+    /// Whose Ethernet header it is.
+    pub template: &'p Template,
+    /// The source MAC address, if it is not the uplink's.
+    pub source: Option<MacAddress>,
 }
 
 /// The NVGRE header of one packet.
@@ -37,18 +58,16 @@ pub struct Encapsulation<'p> {
     /// The flow label of an outer IPv6 header, 20 bits.
     pub flow_label: u32,
     /// The inner Ethernet header, never tagged (RFC 7637 §3.3).
-    pub inner: EthernetHeader,
+    pub inner: Ethernet<'p>,
 }
 
 /// The replacement of both addresses of an IP packet, and what it does to the checksums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rewrite {
-    /// The version of the packet.
-    pub family: Family,
+pub struct Rewrite<'p> {
     /// The new source.
-    pub source: AddressBits,
+    pub source: &'p AddressBits,
     /// The new destination.
-    pub destination: AddressBits,
+    pub destination: &'p AddressBits,
     /// The one's-complement difference of new and old addresses.
     pub delta: Delta,
     /// The transport checksum that covers the addresses.
@@ -68,6 +87,16 @@ pub enum TransportChecksum {
     Partial(u16),
 }
 
+impl TransportChecksum {
+    /// Where it is, counted from the start of the frame.
+    const fn offset(self) -> Option<u16> {
+        match self {
+            Self::None => None,
+            Self::Complete(offset) | Self::Udp(offset) | Self::Partial(offset) => Some(offset),
+        }
+    }
+}
+
 /// What is to be done to a frame: plain data, to be applied in place, into another buffer, or as a header
 /// before an untouched payload; to be printed, compared, or programmed into a device.
 ///
@@ -80,16 +109,15 @@ pub struct Edit<'p> {
     pub push: Push<'p>,
     /// Where the packet ends: padding behind it is cut off.
     pub end: u32,
-    /// Where the IP header of the packet starts.
-    pub network: u16,
-    /// The version of that header, if it is to be changed.
-    pub network_family: Family,
+    /// The version of the packet's IP header, if that is to be changed. It lies behind what is pulled, or, if
+    /// nothing is pushed, behind the Ethernet header that then comes first.
+    pub family: Family,
     /// Whether the TTL or hop limit is taken down by one.
     pub decrement_hop_limit: bool,
     /// The ECN field to set (RFC 6040), if it changes.
     pub ecn: Option<u8>,
     /// The addresses to replace.
-    pub rewrite: Option<Rewrite>,
+    pub rewrite: Option<Rewrite<'p>>,
     /// The work that is left for whoever takes the edited frame.
     pub offload: Offload,
 }
@@ -98,23 +126,7 @@ impl Edit<'_> {
     /// Bytes that are put in front.
     #[inline(always)]
     pub fn pushed(&self) -> usize {
-        match &self.push {
-            Push::Nothing => 0,
-            Push::Ethernet(header) => header.buffer_len(),
-            Push::Encapsulation(encapsulation) => encapsulation.template.outer_length() + 8 + 14,
-        }
-    }
-
-    /// The same edit, with the work that is left counted from the start of the edited frame.
-    #[inline(always)]
-    pub(crate) fn with_offload_shifted(self) -> Self {
-        if self.offload == Offload::NONE {
-            return self;
-        }
-        Self {
-            offload: self.offload.shifted(self.pushed() as u16, self.pull),
-            ..self
-        }
+        self.push.length()
     }
 
     /// Bytes of the edited frame.
@@ -125,9 +137,31 @@ impl Edit<'_> {
             .wrapping_add(self.pushed())
     }
 
+    /// Where the IP header of the packet starts.
+    #[inline(always)]
+    pub(crate) fn network(&self) -> u16 {
+        match self.push {
+            Push::Nothing => self.pull.wrapping_add(14),
+            Push::Ethernet(_) | Push::Link(_) | Push::Encapsulation(_) => self.pull,
+        }
+    }
+
     /// Whether bytes behind the pushed header change.
     #[inline(always)]
     fn changes_packet(&self) -> bool {
         self.decrement_hop_limit || self.ecn.is_some() || self.rewrite.is_some()
+    }
+}
+
+impl Push<'_> {
+    /// Bytes that are put in front.
+    #[inline(always)]
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Ethernet(_) => 14,
+            Self::Link(link) => link.template.link_length(),
+            Self::Encapsulation(encapsulation) => encapsulation.template.outer_length() + 8 + 14,
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! The outer header of a path to another host, written once when policy changes and copied per packet.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::address::{AddressBits, Family, MacAddress, UplinkId, VlanId};
 
 /// Bytes of the longest outer header: Ethernet with one tag and IPv6.
 pub(crate) const OUTER_ROOM: usize = 58;
+
+/// Bytes of the longest Ethernet header.
+pub(crate) const LINK_ROOM: usize = 18;
 
 const IPV4_START: usize = OUTER_ROOM - 20;
 const IPV6_START: usize = OUTER_ROOM - 40;
@@ -76,6 +79,23 @@ impl Template {
         };
         template.write_ethernet(start, ethertype, outer);
         Some(template)
+    }
+
+    /// The template of an address that cannot be reached. Its destination still says whose frames are believed.
+    pub(crate) fn leading_nowhere(destination: IpAddr) -> Self {
+        let unreachable = Outer {
+            source: match destination {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            },
+            destination,
+            source_mac: MacAddress::ZERO,
+            next_hop_mac: None,
+            vlan: None,
+            uplink: UplinkId(0),
+            mtu: 0,
+        };
+        Self::new(&unreachable).unwrap_or(Self::VACANT)
     }
 
     fn write_ipv4(&mut self, source: [u8; 4], destination: [u8; 4]) {
@@ -235,6 +255,23 @@ impl Template {
         }
     }
 
+    /// The own provider address that it starts from.
+    pub(crate) fn source(&self) -> AddressBits {
+        let [.., a, b, c, d, _, _, _, _] = self.room;
+        match self.family() {
+            Family::Ipv4 => AddressBits::from_ipv4([a, b, c, d]),
+            Family::Ipv6 => {
+                let source = self
+                    .room
+                    .get(IPV6_START + 8..)
+                    .and_then(|rest| rest.first_chunk());
+                source.map_or_else(AddressBits::default, |octets| {
+                    AddressBits::from_ipv6(*octets)
+                })
+            }
+        }
+    }
+
     /// The Ethernet header in front of packets on this path.
     #[inline(always)]
     pub(crate) fn link(&self) -> Link {
@@ -252,6 +289,25 @@ impl Template {
             destination: mac(0),
             source: mac(6),
             vlan: if tagged { VlanId::new(vlan).ok() } else { None },
+        }
+    }
+
+    /// Bytes of the Ethernet header in front of packets on this path.
+    #[inline(always)]
+    pub(crate) fn link_length(&self) -> usize {
+        if self.flags & TAGGED != 0 { 18 } else { 14 }
+    }
+
+    /// Writes the Ethernet header to the end of `room`.
+    #[inline(always)]
+    pub(crate) fn emit_link(&self, room: &mut [u8; LINK_ROOM]) {
+        let start = if self.flags & IPV6 != 0 {
+            IPV6_START
+        } else {
+            IPV4_START
+        } - LINK_ROOM;
+        if let Some(link) = self.room.get(start..).and_then(|rest| rest.first_chunk()) {
+            *room = *link;
         }
     }
 

@@ -53,7 +53,17 @@ impl Offload {
     };
 
     /// The same work, after the front of the frame grew or shrank.
-    pub(crate) fn shifted(self, pushed: u16, pulled: u16) -> Self {
+    #[inline(always)]
+    pub(crate) fn shifted(self, pushed: usize, pulled: u16) -> Self {
+        if self == Self::NONE {
+            self
+        } else {
+            self.shift(pushed as u16, pulled)
+        }
+    }
+
+    #[cold]
+    fn shift(self, pushed: u16, pulled: u16) -> Self {
         let shift = |position: u16| position.wrapping_add(pushed).wrapping_sub(pulled);
         Self {
             checksum: self.checksum.map(|partial| PartialChecksum {

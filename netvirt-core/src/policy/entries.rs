@@ -127,14 +127,20 @@ impl Record {
     }
 
     #[inline(always)]
-    pub(crate) fn address(&self) -> AddressBits {
-        self.address
+    pub(crate) fn address(&self) -> &AddressBits {
+        &self.address
     }
 
     /// The provider address that stands for the customer address under rewrite.
     #[inline(always)]
-    pub(crate) fn provider_address(&self) -> AddressBits {
-        self.provider_address
+    pub(crate) fn provider_address(&self) -> &AddressBits {
+        &self.provider_address
+    }
+
+    /// The subnet that it is in.
+    #[inline(always)]
+    pub(crate) fn vsid(&self) -> Option<Vsid> {
+        Vsid::new(self.scope >> 8).ok()
     }
 
     pub(crate) fn provider_ip(&self) -> Option<IpAddr> {
@@ -536,7 +542,7 @@ pub struct Host {
     /// Numbers + 1 of the paths to its provider addresses, those that can be used first.
     pub(super) paths: [u32; ADDRESSES_PER_HOST],
     /// Number + 1 of the first usable path of each family.
-    pub(crate) path_of_family: [u32; 2],
+    pub(super) path_of_family: [u32; 2],
     /// How many of the paths can be used.
     pub(crate) usable: u32,
     /// Records that stand on it.
@@ -558,16 +564,36 @@ impl Host {
             .map(|path| path as usize)
     }
 
-    /// The number of the path that a flow takes, out of those that can be used.
+    /// Its paths, those that can be used first.
     #[inline(always)]
-    pub(crate) fn path_for(&self, flow: u32) -> Option<usize> {
+    pub(crate) fn paths(&self) -> impl Iterator<Item = PathId> + use<> {
+        self.paths
+            .into_iter()
+            .filter_map(|path| path.checked_sub(1))
+            .map(PathId)
+    }
+
+    /// The path that a flow takes, out of those that can be used.
+    #[inline(always)]
+    pub(crate) fn path_for(&self, flow: u32) -> Option<PathId> {
         let choice = (u64::from(flow) * u64::from(self.usable)) >> 32;
-        let path = self.paths.get(choice as usize)?;
+        let path = *self.paths.get(choice as usize)?;
         if self.usable == 0 {
             None
         } else {
-            path.checked_sub(1).map(|path| path as usize)
+            path.checked_sub(1).map(PathId)
         }
+    }
+
+    /// The first path of a family that can be used.
+    #[inline(always)]
+    pub(crate) fn path_of(&self, family: Family) -> Option<PathId> {
+        let [ipv4, ipv6] = self.path_of_family;
+        let path = match family {
+            Family::Ipv4 => ipv4,
+            Family::Ipv6 => ipv6,
+        };
+        path.checked_sub(1).map(PathId)
     }
 }
 
@@ -589,18 +615,13 @@ impl Place for Host {
 pub struct Path {
     pub(crate) address: ProviderAddress,
     pub(crate) host: HostId,
-    /// How the address is reached, if it can be.
-    pub(crate) way: Option<Way>,
+    /// Whom to ask for a MAC address on the way there, if there is a way.
+    pub(crate) next_hop: Option<ProviderAddress>,
 }
 
-/// The first step towards a provider address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Way {
-    /// Number of the own provider address that is the source.
-    pub source: u32,
-    /// The address to ask for a MAC address.
-    pub next_hop: ProviderAddress,
-}
+/// Names a path through the provider network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PathId(pub(crate) u32);
 
 /// A port as packets read it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

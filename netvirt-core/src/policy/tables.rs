@@ -7,8 +7,9 @@ use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute, Settings};
 use super::entries::{
-    Domain, Gateway, Host, NeighbourEntry, Path, PortEntry, Record, Route, Subnet,
+    Domain, Gateway, Host, NeighbourEntry, Path, PathId, PortEntry, Record, Route, Subnet,
 };
+use super::next_hop::NextHop;
 use super::slab::Slab;
 use crate::address::{AddressBits, Family, HostId, PortId, UplinkId, Vsid};
 use crate::edit::Template;
@@ -220,8 +221,22 @@ impl Policy<'_> {
     }
 
     #[inline(always)]
-    pub(crate) fn template(&self, number: usize) -> Option<&Template> {
-        self.templates.get(number)
+    pub(crate) fn template(&self, path: PathId) -> Option<&Template> {
+        self.templates.get(path.0 as usize)
+    }
+
+    /// Whom to ask for a MAC address before a frame can leave along `path`.
+    pub fn next_hop(&self, path: PathId) -> Option<NextHop> {
+        let address = self.path(path.0 as usize)?.next_hop?;
+        let template = self.template(path)?;
+        let link = template.link();
+        Some(NextHop {
+            uplink: template.uplink(),
+            address: address.get(),
+            vlan: link.vlan,
+            source: template.source().to_ip(template.family()),
+            source_mac: link.source,
+        })
     }
 
     pub(crate) fn path(&self, number: usize) -> Option<&Path> {
@@ -322,7 +337,7 @@ impl Policy<'_> {
     pub(crate) fn is_rewrite_of(&self, slot: u32, family: Family, address: AddressBits) -> bool {
         self.records.at(slot).is_some_and(|record| {
             record.is_rewrite()
-                && record.provider_address() == address
+                && *record.provider_address() == address
                 && record.key_family() == Some(family)
         })
     }

@@ -16,43 +16,32 @@ use crate::wire::{
 /// The router's link-local address, the same in every subnet.
 pub(super) const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// A neighbour discovery message of a virtual machine, if it is one.
+/// Whether a packet is a neighbour discovery message (RFC 4861 §4).
 #[inline(always)]
-pub(crate) fn from_port(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
-    frame: &Frame<'_>,
-    facts: &Facts,
-) -> Result<Option<Outcome<'static>>, DropReason> {
-    match message_kind(frame, facts) {
-        None => Ok(None),
-        Some(kind) => answer_port(policy, sender, frame, facts, kind).map(Some),
-    }
+pub(crate) fn is_neighbor_discovery(frame: &Frame<'_>, facts: &Facts) -> bool {
+    facts.protocol == protocol::ICMPV6
+        && facts.network == Network::Ipv6
+        && message_kind(frame, facts)
+            .is_some_and(|kind| (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&kind))
 }
 
-/// The ICMPv6 type of a neighbour discovery message.
-#[inline(always)]
 fn message_kind(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
-    if facts.protocol != protocol::ICMPV6 || facts.network != Network::Ipv6 {
-        return None;
-    }
-    let kind = *facts.transport(frame.window).first()?;
-    (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT)
-        .contains(&kind)
-        .then_some(kind)
+    facts.transport(frame.window).first().copied()
 }
 
+/// A neighbour discovery message of a virtual machine.
 #[cold]
-fn answer_port(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+pub(crate) fn from_port<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     frame: &Frame<'_>,
     facts: &Facts,
-    kind: u8,
-) -> Result<Outcome<'static>, DropReason> {
-    match kind {
-        icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT => return Err(DropReason::RouterGuard),
-        icmpv6::ROUTER_SOLICITATION => return Err(DropReason::Multicast),
+) -> Result<Outcome<'p>, DropReason> {
+    match message_kind(frame, facts) {
+        Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => {
+            return Err(DropReason::RouterGuard);
+        }
+        Some(icmpv6::ROUTER_SOLICITATION) => return Err(DropReason::Multicast),
         _ => {}
     }
     match read(frame, facts)? {
@@ -79,12 +68,12 @@ fn is_own(policy: &Policy<'_>, sender: &Sender<'_>, address: Ipv6Addr) -> bool {
             .is_some_and(|record| record.is_on_port(sender.port))
 }
 
-fn answer_solicitation(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+fn answer_solicitation<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     facts: &Facts,
     message: &NeighborSolicitation,
-) -> Result<Outcome<'static>, DropReason> {
+) -> Result<Outcome<'p>, DropReason> {
     let tells_own_mac = message.source_mac.is_none_or(|mac| mac == sender.entry.mac);
     if !tells_own_mac || !(message.is_probe() || is_own(policy, sender, message.source)) {
         return Err(DropReason::NdSpoof);
@@ -96,7 +85,7 @@ fn answer_solicitation(
     let is_to_one = facts.destination.is_unicast();
     if let Some(outcome) = target
         .filter(|_| is_to_one)
-        .and_then(|record| pass_on(record, facts))
+        .and_then(|record| pass_on(sender, record, facts))
     {
         return Ok(outcome);
     }
@@ -127,12 +116,12 @@ fn advertise(
 }
 
 /// An advertisement tells of its sender's own address, and goes to one machine of this host.
-fn carry_advertisement(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+fn carry_advertisement<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     facts: &Facts,
     message: &NeighborAdvertisement,
-) -> Result<Outcome<'static>, DropReason> {
+) -> Result<Outcome<'p>, DropReason> {
     let tells_own_mac = message.target_mac.is_none_or(|mac| mac == sender.entry.mac);
     if !tells_own_mac
         || !is_own(policy, sender, message.target)
@@ -145,33 +134,24 @@ fn carry_advertisement(
     }
     let receiver = record_of(policy, sender, message.destination.into());
     receiver
-        .and_then(|record| pass_on(record, facts))
+        .and_then(|record| pass_on(sender, record, facts))
         .ok_or(DropReason::NeighbourUnknown)
 }
 
-/// A neighbour discovery message of the provider network, if it is one.
-#[inline(always)]
+/// A neighbour discovery message of the provider network.
+#[cold]
 pub(crate) fn from_uplink(
     policy: &Policy<'_>,
     frame: &Frame<'_>,
     facts: &Facts,
     uplink: UplinkId,
-) -> Option<Result<Outcome<'static>, DropReason>> {
-    match message_kind(frame, facts)? {
-        icmpv6::NEIGHBOR_SOLICITATION | icmpv6::NEIGHBOR_ADVERTISEMENT => {
-            Some(answer_uplink(policy, frame, facts, uplink))
-        }
-        _ => None,
-    }
-}
-
-#[cold]
-fn answer_uplink(
-    policy: &Policy<'_>,
-    frame: &Frame<'_>,
-    facts: &Facts,
-    uplink: UplinkId,
 ) -> Result<Outcome<'static>, DropReason> {
+    if !matches!(
+        message_kind(frame, facts),
+        Some(icmpv6::NEIGHBOR_SOLICITATION | icmpv6::NEIGHBOR_ADVERTISEMENT)
+    ) {
+        return Ok(Outcome::Punt(Punt::HostStack));
+    }
     match read(frame, facts)? {
         NeighborMessage::Solicitation(message) => {
             let Some(own) = policy

@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use netvirt_core::datapath::Frame;
-use netvirt_core::edit::{Edit, Push, TransportChecksum};
-use netvirt_core::wire::EthernetHeader;
+use netvirt_core::edit::{Edit, Ethernet, Push, TransportChecksum};
+use netvirt_core::wire::{self, Tag};
 use serde::{Serialize, Serializer};
 
 use crate::hex::Hex;
@@ -46,17 +46,17 @@ pub struct ToldRewrite {
 }
 
 impl ToldEdit {
-    pub(super) fn of(edit: &Edit<'_>, frame: &Frame<'_>) -> Self {
+    pub(super) fn of(edit: &Edit<'_>, frame: &Frame<'_>, sent: Option<&Sent>) -> Self {
         Self {
             pulled: edit.pull,
             pushed: edit.pushed(),
-            header: header(&edit.push),
+            header: header(&edit.push, sent),
             trimmed: frame.length.saturating_sub(edit.end as usize),
             decrements_hop_limit: edit.decrement_hop_limit,
             ecn: edit.ecn,
             rewrite: edit.rewrite.map(|rewrite| ToldRewrite {
-                source: rewrite.source.to_ip(rewrite.family),
-                destination: rewrite.destination.to_ip(rewrite.family),
+                source: rewrite.source.to_ip(edit.family),
+                destination: rewrite.destination.to_ip(edit.family),
                 checksum_at: match rewrite.transport {
                     TransportChecksum::None => None,
                     TransportChecksum::Complete(at)
@@ -103,10 +103,11 @@ impl ToldEdit {
     }
 }
 
-fn header(push: &Push<'_>) -> String {
+fn header(push: &Push<'_>, sent: Option<&Sent>) -> String {
     match push {
         Push::Nothing => String::new(),
         Push::Ethernet(header) => format!("Ethernet {}", stations(header)),
+        Push::Link(_) => sent.and_then(link).unwrap_or_default(),
         Push::Encapsulation(encapsulation) => {
             let template = encapsulation.template;
             format!(
@@ -121,11 +122,21 @@ fn header(push: &Push<'_>) -> String {
     }
 }
 
-fn stations(header: &EthernetHeader) -> String {
-    let vlan = header
-        .vlan
-        .map_or(String::new(), |vlan| format!(", VLAN {vlan}"));
-    format!("{} > {}{vlan}", header.source, header.destination)
+/// The Ethernet header of a path, as it was written.
+fn link(sent: &Sent) -> Option<String> {
+    let facts = wire::parse(&sent.bytes, sent.length, 0).ok()?;
+    let vlan = match facts.tag {
+        Tag::Vlan { tci } => format!(", VLAN {}", tci & 0xfff),
+        _ => String::new(),
+    };
+    Some(format!(
+        "Ethernet {} > {}{vlan}",
+        facts.source, facts.destination
+    ))
+}
+
+fn stations(header: &Ethernet<'_>) -> String {
+    format!("{} > {}", header.source, header.destination)
 }
 
 /// A frame that leaves.

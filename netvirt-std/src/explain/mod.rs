@@ -14,7 +14,7 @@ use std::fmt;
 use managed::ManagedSlice;
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Verdict, Worker};
-use netvirt_core::policy::Policy;
+use netvirt_core::policy::{NextHop, Policy};
 use netvirt_core::trace::{Observer, Step};
 use serde::Serialize;
 
@@ -68,7 +68,7 @@ pub fn explain(
     let names = Names { host, policy };
     let kind = DecisionKind::of(&verdict.outcome);
     // An answer to a frame that is not all at hand cannot be written.
-    let outgoing = switch::outgoing(&verdict, frame, &mut Vec::new())
+    let outgoing = switch::outgoing(policy, &verdict, frame, &mut Vec::new())
         .ok()
         .flatten();
     let case = near_miss::Case {
@@ -86,7 +86,9 @@ pub fn explain(
         vsid: verdict.vsid.map(|vsid| vsid.get()),
         policy_version: policy.version(),
         meaning: meaning(&verdict, names),
-        edit: verdict.edit().map(|edit| ToldEdit::of(edit, frame)),
+        edit: verdict
+            .edit()
+            .map(|edit| ToldEdit::of(edit, frame, outgoing.as_ref())),
         out: outgoing.map(|sent| ToldFrame::of(&sent, host)),
         near_misses: case.near_misses(),
     }
@@ -113,15 +115,10 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         Outcome::Deliver { port, .. } => format!("to {}, on this host", names.port(*port)),
         Outcome::Transmit { .. } => "into the provider network".to_owned(),
         Outcome::Reply(_) => "the host answers for the network".to_owned(),
-        Outcome::Hold { next_hop, .. } => format!(
-            "it waits until {} has told its MAC address; {} asks for it{}",
-            next_hop.address,
-            next_hop.source,
-            match next_hop.vlan {
-                Some(vlan) => format!(" in VLAN {vlan}"),
-                None => String::new(),
-            }
-        ),
+        Outcome::Hold { path, .. } => match names.policy.next_hop(*path) {
+            Some(next_hop) => waits_for(&next_hop),
+            None => String::new(),
+        },
         Outcome::Punt(Punt::NotOurs) => {
             "it is for no provider address of this host".to_owned()
         }
@@ -135,6 +132,17 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         }
         _ => String::new(),
     }
+}
+
+fn waits_for(next_hop: &NextHop) -> String {
+    let NextHop {
+        address, source, ..
+    } = next_hop;
+    let vlan = match next_hop.vlan {
+        Some(vlan) => format!(" in VLAN {vlan}"),
+        None => String::new(),
+    };
+    format!("it waits until {address} has told its MAC address; {source} asks for it{vlan}")
 }
 
 /// One labelled line for each step, then the verdict, what is done to the frame, its bytes, and near misses.

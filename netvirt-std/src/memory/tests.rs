@@ -1,8 +1,9 @@
+use netvirt_core::policy::RecordKind;
 use std::net::IpAddr;
 
 use netvirt_core::policy::{
-    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Neighbour, Port, RecordKind,
-    Settings, Transaction, TransactionWriter,
+    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Neighbour, Port, Settings,
+    Transaction, TransactionWriter,
 };
 use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, UplinkId};
 

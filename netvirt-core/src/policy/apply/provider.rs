@@ -3,9 +3,7 @@
 use core::net::IpAddr;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
-use super::super::entries::{
-    ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind, Way,
-};
+use super::super::entries::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
@@ -74,7 +72,7 @@ impl Policy<'_> {
             .insert(Some(Path {
                 address,
                 host,
-                way: None,
+                next_hop: None,
             }))
             .of(TableName::Paths)?;
         if number as usize >= self.templates.len() {
@@ -158,24 +156,29 @@ impl Policy<'_> {
         let Some(path) = self.path(number).copied() else {
             return;
         };
-        let way = self.way_to(path.address);
-        let template = way.and_then(|way| self.template_for(&path, &way));
+        let next_hop = self.next_hop_to(path.address);
+        let template = next_hop.and_then(|next_hop| self.template_for(path.address, next_hop));
         if let Some(Some(path)) = self.paths.get_mut(number) {
-            path.way = way;
+            path.next_hop = next_hop;
         }
         if let Some(place) = self.templates.get_mut(number) {
-            *place = template.unwrap_or(Template::VACANT);
+            *place = template.unwrap_or_else(|| Template::leading_nowhere(path.address.get()));
         }
     }
 
-    fn template_for(&self, path: &Path, way: &Way) -> Option<Template> {
-        let own = self.provider_addresses.get(way.source as usize)?.as_ref()?;
+    fn template_for(
+        &self,
+        destination: ProviderAddress,
+        next_hop: ProviderAddress,
+    ) -> Option<Template> {
+        let source = self.on_link_source(next_hop.get())?;
+        let own = self.provider_address(source)?;
         let next_hop_mac = self
-            .neighbour(own.uplink, way.next_hop.get())
+            .neighbour(own.uplink, next_hop.get())
             .map(|neighbour| neighbour.mac);
         Template::new(&Outer {
             source: own.address.get(),
-            destination: path.address.get(),
+            destination: destination.get(),
             source_mac: own.mac,
             next_hop_mac,
             vlan: own.vlan,
@@ -184,28 +187,19 @@ impl Policy<'_> {
         })
     }
 
-    /// On-link if an own prefix holds the address; otherwise by the longest provider route, the cheapest of
-    /// equal ones.
-    fn way_to(&self, address: ProviderAddress) -> Option<Way> {
-        if let Some(source) = self.on_link_source(address.get()) {
-            return Some(Way {
-                source,
-                next_hop: address,
-            });
+    /// The address itself if an own prefix holds it; otherwise the next hop of the longest provider route, the
+    /// cheapest of equal ones.
+    fn next_hop_to(&self, address: ProviderAddress) -> Option<ProviderAddress> {
+        if self.on_link_source(address.get()).is_some() {
+            return Some(address);
         }
-        let candidates = self
-            .provider_routes
+        self.provider_routes
             .iter()
-            .filter_map(|(_, route)| route.as_ref());
-        let route = candidates
+            .filter_map(|(_, route)| route.as_ref())
             .filter(|route| route.prefix.contains(address.get()))
             .filter(|route| self.on_link_source(route.next_hop.get()).is_some())
-            .max_by_key(|route| (route.prefix.length(), core::cmp::Reverse(route.metric)))?;
-        let source = self.on_link_source(route.next_hop.get())?;
-        Some(Way {
-            source,
-            next_hop: route.next_hop,
-        })
+            .max_by_key(|route| (route.prefix.length(), core::cmp::Reverse(route.metric)))
+            .map(|route| route.next_hop)
     }
 
     /// The number of the own provider address in whose prefix an address lies, the preferred ones first.
@@ -228,7 +222,10 @@ impl Policy<'_> {
         let Some(entry) = self.host(host).copied() else {
             return;
         };
-        let usable = |number: &usize| self.path(*number).is_some_and(|path| path.way.is_some());
+        let usable = |number: &usize| {
+            self.path(*number)
+                .is_some_and(|path| path.next_hop.is_some())
+        };
         let family = |number: usize| self.path(number).map(|path| Family::of(path.address.get()));
         let number_of = |number: usize| number as u32 + 1;
         let mut ordered = Host {
@@ -416,9 +413,7 @@ impl Policy<'_> {
         mac: Option<crate::MacAddress>,
     ) {
         for (number, path) in self.paths.iter() {
-            if path
-                .and_then(|path| path.way)
-                .is_some_and(|way| way.next_hop == address)
+            if path.and_then(|path| path.next_hop) == Some(address)
                 && let Some(template) = self.templates.get_mut(number)
                 && template.uplink() == uplink
             {

@@ -364,5 +364,5 @@ fn rewrite_key(entry: &Record) -> Option<Key> {
     let family = Family::of(entry.key().to_ip()?);
     entry
         .is_rewrite()
-        .then(|| provider_key(family, entry.provider_address()))
+        .then(|| provider_key(family, *entry.provider_address()))
 }

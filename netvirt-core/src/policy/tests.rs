@@ -1,0 +1,571 @@
+//! What packets find in the tables after a transaction.
+
+use std::collections::BTreeMap;
+use std::format;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+use crate::address::{AddressBits, DomainId, Family, HostId, MacAddress, PortId, UplinkId, VlanId};
+use crate::edit::Template;
+use crate::table::Key;
+
+#[path = "../../tests/support/policies.rs"]
+mod support;
+use support::*;
+
+const GREEN: DomainId = DomainId(2);
+const HOST_3: HostId = HostId(3);
+
+fn bits(text: &str) -> (Family, AddressBits) {
+    let address = text.parse().unwrap();
+    (Family::of(address), AddressBits::from_ip(address))
+}
+
+/// The VSID and kind of the route that a domain has to an address.
+fn destination(
+    policies: &Policies<'_>,
+    domain: DomainId,
+    address: &str,
+) -> Option<(u32, RouteKind)> {
+    let policy = policies.live();
+    let (family, address) = bits(address);
+    let route = policy.route_to(policy.domain(domain.0)?, family, address)?;
+    Some((policy.subnet(route.subnet)?.vsid, route.kind))
+}
+
+/// The VSID from which a domain may hear an address.
+fn source(policies: &Policies<'_>, domain: DomainId, address: &str) -> Option<u32> {
+    let policy = policies.live();
+    let (family, address) = bits(address);
+    let route = policy.source_route(policy.domain(domain.0)?, family, address)?;
+    Some(policy.subnet(route.subnet)?.vsid)
+}
+
+/// The header on the way to a provider address of another host, which is the same in both copies.
+fn template(policies: &mut Policies<'_>, address: &str) -> Template {
+    let of = |policy: &Policy<'_>| {
+        let path = policy.path_to(pa(address)).unwrap();
+        *policy.template(PathId(path as u32)).unwrap()
+    };
+    let live = of(policies.live());
+    apply(policies, &[]).unwrap();
+    assert_eq!(of(policies.live()), live);
+    live
+}
+
+fn change(policies: &mut Policies<'_>, changes: &[Change]) {
+    apply(policies, changes).unwrap_or_else(|refused| panic!("{refused}"));
+}
+
+fn green() -> Vec<Change> {
+    vec![
+        Change::AddDomain(GREEN),
+        Change::AddSubnet {
+            vsid: vsid(7001),
+            domain: GREEN,
+        },
+        Change::AddCustomerRoute(on_link(7001, "10.7.0.0/24")),
+    ]
+}
+
+#[test]
+fn a_subnet_is_on_link_for_its_own_domain_alone() {
+    let policies = policies_of(&two_hosts());
+    assert_eq!(
+        destination(&policies, BLUE, "10.0.0.7"),
+        Some((5001, RouteKind::OnLink))
+    );
+    assert_eq!(
+        destination(&policies, RED, "10.0.0.7"),
+        Some((6001, RouteKind::OnLink))
+    );
+    assert_eq!(destination(&policies, BLUE, "10.0.1.0"), None);
+    assert_eq!(source(&policies, RED, "10.0.0.7"), Some(6001));
+}
+
+#[test]
+fn a_peering_opens_one_direction() {
+    let mut policies = policies_of(&[two_hosts(), green()].concat());
+    let peering = Peering {
+        from: BLUE,
+        to: GREEN,
+    };
+    let reach = |policies: &Policies<'_>| {
+        (
+            destination(policies, BLUE, "10.7.0.9"),
+            destination(policies, GREEN, "10.0.0.7"),
+            source(policies, BLUE, "10.7.0.9"),
+            source(policies, GREEN, "10.0.0.7"),
+        )
+    };
+    assert_eq!(reach(&policies), (None, None, None, None));
+    change(&mut policies, &[Change::AddPeering(peering)]);
+    let to_green = Some((7001, RouteKind::PeerDestination));
+    assert_eq!(reach(&policies), (to_green, None, None, Some(5001)));
+    change(&mut policies, &[Change::RemovePeering(peering)]);
+    assert_eq!(reach(&policies), (None, None, None, None));
+}
+
+#[test]
+fn peers_follow_each_others_subnets() {
+    let mut policies = policies_of(&[two_hosts(), green()].concat());
+    change(
+        &mut policies,
+        &[Change::AddPeering(Peering {
+            from: BLUE,
+            to: GREEN,
+        })],
+    );
+    let more = on_link(7001, "10.7.1.0/24");
+    change(&mut policies, &[Change::AddCustomerRoute(more)]);
+    assert!(destination(&policies, BLUE, "10.7.1.9").is_some());
+    change(&mut policies, &[Change::RemoveCustomerRoute(more)]);
+    assert_eq!(destination(&policies, BLUE, "10.7.1.9"), None);
+    assert!(destination(&policies, BLUE, "10.7.0.9").is_some());
+    change(
+        &mut policies,
+        &[Change::AddCustomerRoute(via(
+            7001,
+            "10.9.0.0/16",
+            "10.7.0.9",
+        ))],
+    );
+    assert_eq!(
+        destination(&policies, BLUE, "10.9.0.1"),
+        None,
+        "what lies behind a peer's machines is not shared"
+    );
+    change(
+        &mut policies,
+        &[Change::AddCustomerRoute(on_link(5001, "10.0.9.0/24"))],
+    );
+    assert_eq!(source(&policies, GREEN, "10.0.9.7"), Some(5001));
+}
+
+#[test]
+fn the_longest_prefix_and_then_the_lowest_metric_wins() {
+    let mut policies = policies_of(&two_hosts());
+    let with_metric = |route: CustomerRoute, metric| CustomerRoute { metric, ..route };
+    let dear = with_metric(via(5001, "10.0.0.0/8", "10.0.0.5"), 9);
+    let cheap = with_metric(via(5001, "10.0.0.0/8", "10.0.0.7"), 2);
+    let next_hop = |policies: &Policies<'_>, address: &str| {
+        let policy = policies.live();
+        let (family, address) = bits(address);
+        let route = policy.route_to(policy.domain(BLUE.0)?, family, address)?;
+        Some(route.target())
+    };
+    let through = |address| Some(RouteTarget::Via(ca(address)));
+    change(
+        &mut policies,
+        &[
+            Change::AddCustomerRoute(dear),
+            Change::AddCustomerRoute(cheap),
+        ],
+    );
+    assert_eq!(next_hop(&policies, "10.9.0.1"), through("10.0.0.7"));
+    assert_eq!(next_hop(&policies, "10.0.0.9"), Some(RouteTarget::OnLink));
+    let cheapest = Change::SetCustomerRoute(with_metric(dear, 1));
+    change(&mut policies, &[cheapest]);
+    assert_eq!(next_hop(&policies, "10.9.0.1"), through("10.0.0.5"));
+    change(&mut policies, &[Change::RemoveCustomerRoute(dear)]);
+    assert_eq!(next_hop(&policies, "10.9.0.1"), through("10.0.0.7"));
+}
+
+#[test]
+fn a_next_hop_is_looked_for_in_the_subnets_of_its_domain() {
+    let mut policies = policies_of(&two_hosts());
+    let via_vsid = |policies: &Policies<'_>| {
+        let policy = policies.live();
+        let (family, address) = bits("10.9.0.1");
+        let route = policy.route_to(policy.domain(BLUE.0).unwrap(), family, address);
+        let number = route.unwrap().via_subnet.checked_sub(1)?;
+        Some(policy.subnet(number)?.vsid)
+    };
+    let default = Change::AddCustomerRoute(via(5001, "0.0.0.0/0", "10.5.0.9"));
+    let edge = Change::AddSubnet {
+        vsid: vsid(5009),
+        domain: BLUE,
+    };
+    let edge_prefix = on_link(5009, "10.5.0.0/24");
+    change(&mut policies, &[default]);
+    assert_eq!(via_vsid(&policies), None);
+    change(
+        &mut policies,
+        &[edge, Change::AddCustomerRoute(edge_prefix)],
+    );
+    assert_eq!(via_vsid(&policies), Some(5009));
+    change(&mut policies, &[Change::RemoveCustomerRoute(edge_prefix)]);
+    assert_eq!(via_vsid(&policies), None);
+}
+
+#[test]
+fn a_subnet_knows_its_first_prefix_of_each_family() {
+    let mut policies = policies_of(&two_hosts());
+    let holds = |policies: &Policies<'_>, address: &str| {
+        let policy = policies.live();
+        let subnet = policy
+            .subnet(policy.subnet_of(vsid(5001)).unwrap())
+            .unwrap();
+        let (family, address) = bits(address);
+        (subnet.holds(family, address), subnet.first_prefix(family))
+    };
+    let first = Some(prefix("10.0.0.0/24"));
+    assert_eq!(holds(&policies, "10.0.0.255"), (true, first));
+    assert_eq!(holds(&policies, "10.0.1.0"), (false, first));
+    assert_eq!(holds(&policies, "::"), (false, None));
+    assert_eq!(holds(&policies, "ffff::"), (false, None));
+    change(
+        &mut policies,
+        &[
+            Change::AddCustomerRoute(on_link(5001, "9.0.0.0/8")),
+            Change::AddCustomerRoute(on_link(5001, "::/0")),
+        ],
+    );
+    let lower = Some(prefix("9.0.0.0/8"));
+    assert_eq!(holds(&policies, "9.255.0.0"), (true, lower));
+    assert_eq!(holds(&policies, "10.0.0.255"), (false, lower));
+    assert_eq!(holds(&policies, "ffff::"), (true, Some(prefix("::/0"))));
+    change(
+        &mut policies,
+        &[
+            Change::RemoveCustomerRoute(on_link(5001, "9.0.0.0/8")),
+            Change::RemoveCustomerRoute(on_link(5001, "10.0.0.0/24")),
+        ],
+    );
+    for address in ["0.0.0.0", "10.0.0.7", "255.255.255.255"] {
+        assert_eq!(holds(&policies, address), (false, None), "{address}");
+    }
+}
+
+#[test]
+fn nothing_is_left_of_domains_that_go() {
+    let before = policies_of(&two_hosts());
+    let mut policies = policies_of(&two_hosts());
+    let usage = |policies: &Policies<'_>| {
+        let policy = policies.live();
+        (
+            policy.routes.iter().count(),
+            policy.ipv4_routes.used(),
+            policy.ipv6_routes.used(),
+        )
+    };
+    let peering = Peering {
+        from: BLUE,
+        to: GREEN,
+    };
+    let mut up = green();
+    up.push(Change::AddCustomerRoute(on_link(7001, "fd00:7::/64")));
+    up.push(Change::AddPeering(peering));
+    let mut down = [
+        Change::RemovePeering(peering),
+        Change::RemoveCustomerRoute(on_link(7001, "10.7.0.0/24")),
+        Change::RemoveCustomerRoute(on_link(7001, "fd00:7::/64")),
+        Change::RemoveSubnet(vsid(7001)),
+        Change::RemoveDomain(GREEN),
+    ];
+    for order in 0..3 {
+        change(&mut policies, &up);
+        assert_ne!(usage(&policies), usage(&before));
+        change(&mut policies, &down);
+        assert_eq!(usage(&policies), usage(&before), "order {order}");
+        down[..3].rotate_left(1);
+    }
+}
+
+#[test]
+fn the_header_leads_to_an_on_link_host_itself() {
+    let mut policies = policies_of(&two_hosts());
+    let known = template(&mut policies, "192.168.4.22");
+    assert!(known.is_resolved());
+    assert_eq!(known.destination(), bits("192.168.4.22").1);
+    assert_eq!((known.uplink(), known.mtu()), (UplinkId(0), 1600));
+    assert_eq!(known.link().destination, OTHER_UPLINK_MAC);
+    assert_eq!(known.link().source, UPLINK_MAC);
+    assert_eq!(known.link().vlan, None);
+}
+
+#[test]
+fn the_header_follows_the_neighbour() {
+    let mut policies = policies_of(&two_hosts());
+    let known = template(&mut policies, "192.168.4.22");
+    let forget = Change::RemoveNeighbour {
+        uplink: UplinkId(0),
+        address: pa("192.168.4.22"),
+    };
+    change(&mut policies, &[forget]);
+    assert!(!template(&mut policies, "192.168.4.22").is_resolved());
+    let replaced = neighbour("192.168.4.22", mac("020000000299"));
+    change(&mut policies, &[Change::SetNeighbour(replaced)]);
+    let template_now = template(&mut policies, "192.168.4.22");
+    assert_eq!(template_now.link().destination, replaced.mac);
+    let elsewhere = Neighbour {
+        uplink: UplinkId(1),
+        mac: mac("020000000288"),
+        ..replaced
+    };
+    change(&mut policies, &[Change::SetNeighbour(elsewhere)]);
+    assert_eq!(template(&mut policies, "192.168.4.22"), template_now);
+    let back = neighbour("192.168.4.22", OTHER_UPLINK_MAC);
+    change(&mut policies, &[Change::SetNeighbour(back)]);
+    assert_eq!(template(&mut policies, "192.168.4.22"), known);
+}
+
+#[test]
+fn the_header_follows_the_own_address() {
+    let mut policies = policies_of(&two_hosts());
+    let before = template(&mut policies, "192.168.4.22");
+    let own = own_address("192.168.4.11", 24);
+    let changed = HostAddress {
+        vlan: VlanId::new(7).ok(),
+        mtu: 9000,
+        mac: mac("020000000177"),
+        ..own
+    };
+    change(&mut policies, &[Change::SetProviderAddress(changed)]);
+    let after = template(&mut policies, "192.168.4.22");
+    assert!(after.is_resolved(), "the neighbour is still known");
+    assert_eq!(
+        (after.mtu(), after.link().vlan),
+        (9000, VlanId::new(7).ok())
+    );
+    assert_eq!(after.link().source, changed.mac);
+    let tentative = HostAddress {
+        state: AddressState::Tentative,
+        ..own
+    };
+    for unusable in [
+        Change::SetProviderAddress(tentative),
+        Change::RemoveProviderAddress(own.address),
+    ] {
+        change(&mut policies, &[unusable]);
+        let nowhere = template(&mut policies, "192.168.4.22");
+        assert!(!nowhere.is_resolved());
+        assert_eq!(nowhere.destination(), before.destination());
+        assert_eq!(policies.live().host(HOST_2).unwrap().path_for(0), None);
+    }
+    change(&mut policies, &[Change::AddProviderAddress(own)]);
+    assert_eq!(template(&mut policies, "192.168.4.22"), before);
+    assert!(policies.live().host(HOST_2).unwrap().path_for(0).is_some());
+}
+
+#[test]
+fn a_preferred_source_comes_before_a_deprecated_one() {
+    let mut policies = policies_of(&two_hosts());
+    let source_mac = |policies: &mut Policies<'_>| template(policies, "192.168.4.22").link().source;
+    let second = HostAddress {
+        mac: mac("020000000188"),
+        ..own_address("192.168.4.12", 24)
+    };
+    let deprecated = HostAddress {
+        state: AddressState::Deprecated,
+        ..own_address("192.168.4.11", 24)
+    };
+    change(&mut policies, &[Change::SetProviderAddress(deprecated)]);
+    assert_eq!(source_mac(&mut policies), UPLINK_MAC);
+    change(&mut policies, &[Change::AddProviderAddress(second)]);
+    assert_eq!(source_mac(&mut policies), second.mac);
+}
+
+#[test]
+fn the_longest_and_then_cheapest_provider_route_leads_off_link() {
+    let mut policies = policies_of(&two_hosts());
+    let routers = [1, 2, 3].map(|last| {
+        neighbour(
+            &format!("192.168.4.{last}"),
+            MacAddress([2, 0, 0, 0, 9, last]),
+        )
+    });
+    change(&mut policies, &routers.map(Change::SetNeighbour));
+    change(
+        &mut policies,
+        &[
+            Change::AddHost(HOST_3),
+            Change::AddHostAddress(HOST_3, pa("172.16.1.3")),
+        ],
+    );
+    let mut router = |changed: Change| {
+        change(&mut policies, &[changed]);
+        let template = template(&mut policies, "172.16.1.3");
+        template
+            .is_resolved()
+            .then(|| template.link().destination.0[5])
+    };
+    let route = |destination: &str, last: u8, metric| ProviderRoute {
+        prefix: prefix(destination),
+        next_hop: pa(&format!("192.168.4.{last}")),
+        metric,
+    };
+    let add =
+        |destination, last, metric| Change::AddProviderRoute(route(destination, last, metric));
+    assert_eq!(router(add("172.17.0.0/16", 1, 0)), None);
+    assert_eq!(router(add("0.0.0.0/0", 1, 0)), Some(1));
+    assert_eq!(router(add("172.16.0.0/16", 2, 9)), Some(2), "longer");
+    assert_eq!(router(add("172.16.0.0/16", 3, 5)), Some(3), "cheaper");
+    let dearer = Change::SetProviderRoute(route("172.16.0.0/16", 3, 10));
+    assert_eq!(router(dearer), Some(2));
+    let gone = Change::RemoveProviderRoute(route("172.16.0.0/16", 2, 9));
+    assert_eq!(router(gone), Some(3));
+    let moved = neighbour("192.168.4.3", MacAddress([2, 0, 0, 0, 9, 99]));
+    assert_eq!(router(Change::SetNeighbour(moved)), Some(99));
+    let on_link = own_address("172.16.1.11", 24);
+    assert_eq!(router(Change::AddProviderAddress(on_link)), None, "on-link");
+}
+
+#[test]
+fn flows_spread_over_the_paths_that_can_be_used() {
+    let mut policies = policies_of(&two_hosts());
+    let addresses = ["172.16.1.1", "192.168.4.23", "fd01::22"];
+    change(
+        &mut policies,
+        &addresses.map(|address| Change::AddHostAddress(HOST_2, pa(address))),
+    );
+    let chosen = |policies: &Policies<'_>| {
+        let policy = policies.live();
+        let host = policy.host(HOST_2).unwrap();
+        let mut flows = BTreeMap::new();
+        for flow in (0..=u32::MAX).step_by(1 << 24) {
+            let path = host.path_for(flow).unwrap();
+            let path = policy.path(path.0 as usize).unwrap();
+            *flows.entry(path.address).or_insert(0) += 1;
+        }
+        flows
+    };
+    let expected = [("192.168.4.22", 128), ("192.168.4.23", 128)];
+    let of = |expected: &[(&str, i32)]| {
+        let pairs = expected
+            .iter()
+            .map(|(address, flows)| (pa(address), *flows));
+        pairs.collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(chosen(&policies), of(&expected));
+    let first = |policies: &Policies<'_>, family| {
+        let policy = policies.live();
+        let path = policy.host(HOST_2)?.path_of(family)?;
+        Some(policy.path(path.0 as usize)?.address)
+    };
+    assert_eq!(first(&policies, Family::Ipv4), Some(pa("192.168.4.22")));
+    assert_eq!(first(&policies, Family::Ipv6), None);
+
+    let ipv6_too = Change::AddProviderAddress(own_address("fd01::11", 64));
+    let gone = Change::RemoveHostAddress(HOST_2, pa("192.168.4.22"));
+    change(&mut policies, &[ipv6_too, gone]);
+    assert_eq!(
+        chosen(&policies),
+        of(&[("192.168.4.23", 128), ("fd01::22", 128)])
+    );
+    assert_eq!(first(&policies, Family::Ipv6), Some(pa("fd01::22")));
+}
+
+#[test]
+fn a_local_rewritten_record_knows_the_own_address_of_its_network() {
+    let local = rewritten(
+        record(5001, "10.0.0.9", "060600000005", Location::Port(BLUE_PORT)),
+        "192.168.5.9",
+    );
+    let mut policies = policies_of(&two_hosts());
+    change(&mut policies, &[Change::AddRecord(local)]);
+    let provider = |policies: &Policies<'_>| {
+        let policy = policies.live();
+        let (family, address) = bits("192.168.5.9");
+        let record = policy.rewrite_record(family, address)?;
+        assert_eq!(record.to_lookup_record(), Some(local));
+        Some(policy.provider_of(record)?.address)
+    };
+    assert_eq!(provider(&policies), None);
+    let own = own_address("192.168.5.11", 24);
+    change(&mut policies, &[Change::AddProviderAddress(own)]);
+    assert_eq!(provider(&policies), Some(own.address));
+    change(&mut policies, &[Change::RemoveProviderAddress(own.address)]);
+    assert_eq!(provider(&policies), None);
+}
+
+#[test]
+fn the_gateways_of_a_domain_are_those_with_a_wildcard_record() {
+    let mut policies = policies_of(&two_hosts());
+    let gateway = |number: u8| LookupRecord {
+        kind: RecordKind::GatewayWildcard,
+        mac: MacAddress([2, 0, 0, 0, 7, number]),
+        ..record(5001, "10.0.0.9", "020000000000", Location::Host(HOST_2))
+    };
+    let gateways = |policies: &Policies<'_>, domain: DomainId| {
+        let policy = policies.live();
+        let mut machines: Vec<_> = policy
+            .gateways(policy.domain(domain.0).unwrap())
+            .map(|record| record.mac.0[5])
+            .collect();
+        machines.sort_unstable();
+        machines
+    };
+    for number in 1..=4 {
+        change(&mut policies, &[Change::AddRecord(gateway(number))]);
+    }
+    assert_eq!(gateways(&policies, BLUE), [1, 2, 3, 4]);
+    assert_eq!(gateways(&policies, RED), []);
+    // The last, the first, one between, and one that stays what it is; all others stand by.
+    let plain = LookupRecord {
+        kind: RecordKind::L2Only,
+        ..gateway(1)
+    };
+    change(&mut policies, &[Change::SetRecord(plain)]);
+    assert_eq!(gateways(&policies, BLUE), [2, 3, 4]);
+    change(&mut policies, &[Change::RemoveRecord(gateway(4).name())]);
+    assert_eq!(gateways(&policies, BLUE), [2, 3]);
+    change(&mut policies, &[Change::AddRecord(gateway(5))]);
+    change(&mut policies, &[Change::RemoveRecord(gateway(3).name())]);
+    change(&mut policies, &[Change::SetRecord(gateway(2))]);
+    assert_eq!(gateways(&policies, BLUE), [2, 5]);
+    let moved = [
+        Change::AddPort(Port {
+            port: PortId(7),
+            vsid: Some(vsid(5001)),
+            mac: gateway(2).mac,
+        }),
+        Change::MoveRecord(gateway(2).name(), Location::Port(PortId(7))),
+    ];
+    change(&mut policies, &moved);
+    assert_eq!(gateways(&policies, BLUE), [2, 5]);
+    assert!(policies.live().port(PortId(7)).unwrap().gateway);
+    change(&mut policies, &[Change::RemoveRecord(gateway(2).name())]);
+    assert!(!policies.live().port(PortId(7)).unwrap().gateway);
+    assert_eq!(gateways(&policies, BLUE), [5]);
+}
+
+#[test]
+fn packets_find_records_and_their_rewrite_by_either_address() {
+    let mut policies = policies_of(&two_hosts());
+    let name = |number: u8| format!("10.0.0.{number}");
+    let machine = |number: u8| {
+        let location = Location::Host(HOST_2);
+        let record = record(5001, &name(number), "060600000099", location);
+        rewritten(record, &format!("192.168.5.{number}"))
+    };
+    let all: Vec<_> = (10..250).map(|n| Change::AddRecord(machine(n))).collect();
+    change(&mut policies, &all);
+    for number in 10..250 {
+        let policy = policies.live();
+        let key = Key::ip(vsid(5001), name(number).parse().unwrap());
+        let record = policy.records().get(&key).unwrap();
+        assert_eq!(record.to_lookup_record(), Some(machine(number)));
+        let (family, provider) = bits(&format!("192.168.5.{number}"));
+        assert_eq!(policy.rewrite_record(family, provider), Some(record));
+    }
+}
+
+#[test]
+fn a_domain_that_was_not_touched_keeps_its_routes_when_others_move_in_the_pool() {
+    let mut policies = policies_of(&two_hosts());
+    for third in (2..40).step_by(2) {
+        let route = on_link(5001, &format!("10.0.{third}.0/24"));
+        change(&mut policies, &[Change::AddCustomerRoute(route)]);
+        assert_eq!(
+            destination(&policies, RED, "10.0.0.7"),
+            Some((6001, RouteKind::OnLink))
+        );
+        assert_eq!(source(&policies, RED, "10.0.0.7"), Some(6001));
+        assert_eq!(
+            destination(&policies, BLUE, &format!("10.0.{third}.7")),
+            Some((5001, RouteKind::OnLink))
+        );
+    }
+}
