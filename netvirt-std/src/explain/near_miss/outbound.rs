@@ -34,16 +34,13 @@ impl Case<'_> {
     }
 
     pub(super) fn missing_path(&self) -> Vec<String> {
-        let Some((_, _, destination)) = self.destination() else {
+        let Some((_, _, Some(destination))) = self.destination() else {
             return match self.route() {
                 Some((_, Some((prefix, RouteTarget::Via(gateway))))) => vec![format!(
                     "the route {prefix} leads via {gateway}, which lies in no subnet of the routing domain"
                 )],
                 _ => Vec::new(),
             };
-        };
-        let Some(destination) = destination else {
-            return Vec::new();
         };
         let Location::Host(host) = destination.location else {
             return Vec::new();
