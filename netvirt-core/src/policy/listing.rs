@@ -1,7 +1,7 @@
 //! The policy as the operator said it, object by object, each table in its own order.
 
 use super::change::{CustomerRoute, LookupRecord, Neighbour, Peering, Port, ProviderRoute};
-use super::entries::Route;
+use super::networks::Route;
 use super::tables::Policy;
 use crate::address::{DomainId, HostId, PortId, ProviderAddress, Vsid};
 

@@ -3,9 +3,11 @@
 mod apply;
 mod change;
 mod copies;
-mod entries;
 mod listing;
+mod networks;
 mod next_hop;
+mod provider;
+mod record;
 mod refusal;
 mod slab;
 mod static_storage;
@@ -16,12 +18,11 @@ mod transaction;
 
 pub use change::*;
 pub use copies::{Policies, Prepared};
-pub(crate) use entries::RouteKind;
-pub use entries::{
-    ADDRESSES_PER_HOST, Domain, Host, NeighbourEntry, Path, PathId, PortEntry, Record, Route,
-    Subnet,
-};
+pub(crate) use networks::RouteKind;
+pub use networks::{Domain, PortEntry, Route, Subnet};
 pub use next_hop::NextHop;
+pub use provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, PathId};
+pub use record::Record;
 pub use refusal::{Missing, Refusal, Refused, TableName};
 pub use slab::Place;
 pub use static_storage::{Profile256, StaticStorage};

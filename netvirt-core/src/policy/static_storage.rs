@@ -3,7 +3,9 @@
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute};
-use super::entries::{Domain, Host, NeighbourEntry, Path, PortEntry, Record, Route, Subnet};
+use super::networks::{Domain, PortEntry, Route, Subnet};
+use super::provider::{Host, NeighbourEntry, Path};
+use super::record::Record;
 use super::slab::Place;
 use super::tables::{Policy, PolicyStorage};
 use crate::edit::Template;

@@ -6,10 +6,10 @@ use core::net::IpAddr;
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute, Settings};
-use super::entries::{
-    Domain, Gateway, Host, NeighbourEntry, Path, PathId, PortEntry, Record, Route, Subnet,
-};
+use super::networks::{Domain, PortEntry, Route, Subnet};
 use super::next_hop::NextHop;
+use super::provider::{Host, NeighbourEntry, Path, PathId};
+use super::record::{Gateway, Record};
 use super::slab::Slab;
 use crate::address::{AddressBits, Family, HostId, PortId, UplinkId, Vsid};
 use crate::edit::Template;

@@ -1,7 +1,7 @@
 //! Routing domains, subnets, peerings and ports.
 
 use super::super::change::{Peering, Port};
-use super::super::entries::{Domain, PortEntry, RouteKind, Subnet};
+use super::super::networks::{Domain, PortEntry, RouteKind, Subnet};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, subnet_key};
@@ -117,7 +117,9 @@ impl Policy<'_> {
             };
         }
         *place = entry;
-        self.count_port(subnet, 1);
+        if let Some(subnet) = subnet {
+            self.use_subnet(subnet, 1);
+        }
         Ok(())
     }
 
@@ -130,16 +132,10 @@ impl Policy<'_> {
             return Err(Refusal::InUse(Missing::Port(port), entry.users));
         }
         self.ports.remove(port.index());
-        self.count_port((entry.vsid != 0).then_some(entry.subnet), -1);
-        Ok(())
-    }
-
-    fn count_port(&mut self, subnet: Option<u32>, by: i32) {
-        let Some(number) = subnet else { return };
-        self.use_subnet(number, by);
-        if let Some(subnet) = self.subnets.get_mut(number as usize) {
-            subnet.ports = subnet.ports.saturating_add_signed(by);
+        if entry.vsid != 0 {
+            self.use_subnet(entry.subnet, -1);
         }
+        Ok(())
     }
 
     pub(super) fn add_peering(&mut self, peering: &Peering) -> Result<(), Refusal> {

@@ -3,7 +3,8 @@
 use core::net::IpAddr;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
-use super::super::entries::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, Route, RouteKind};
+use super::super::networks::{Route, RouteKind};
+use super::super::provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::super::change::{Location, LookupRecord, Method, RecordKind, RecordName};
-use super::super::entries::{Gateway, Record};
+use super::super::record::{Gateway, Record};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::tables::{Policy, provider_key};
 use crate::address::{AddressBits, CustomerAddress, Family, HostId, Prefix, ProviderAddress, Vsid};

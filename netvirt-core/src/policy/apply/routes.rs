@@ -1,7 +1,7 @@
 //! Customer routes, and their flattening for lookup.
 
 use super::super::change::{CustomerRoute, RouteTarget};
-use super::super::entries::{Domain, Route, RouteKind};
+use super::super::networks::{Domain, Route, RouteKind};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::tables::Policy;
 use crate::address::{AddressBits, CustomerAddress, DomainId, Family, Prefix, Vsid};
