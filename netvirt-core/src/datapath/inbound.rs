@@ -13,7 +13,7 @@ use crate::trace::{Observer, Step};
 use crate::wire::{self, Facts, Fragment, Malformed, Network, Notes, Tag, protocol};
 
 /// Reads the outer headers, checks them, and asks for the records of source and destination.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn begin(
     job: &mut Job,
     policy: &Policy<'_>,

@@ -7,20 +7,20 @@ use super::reason::DropReason;
 use super::verdict::{Outcome, Punt, Verdict};
 use super::{resolve, rewrite};
 use crate::address::{Family, HostId, PortId, Vsid};
-use crate::edit::{Edit, Encapsulation, Push};
+use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Location, Policy, PortEntry, Record, Settings};
 use crate::proxy;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, EthernetHeader, Facts, Malformed, Network, Tag};
+use crate::wire::{self, Facts, Malformed, Network, Tag};
 
 /// Reads the frame, checks what needs no lookup, and asks for the records of source and destination.
-#[inline(always)]
-pub(super) fn begin(
+#[inline(never)]
+pub(super) fn begin<'p>(
     job: &mut Job,
-    policy: &Policy<'_>,
+    policy: &'p Policy<'_>,
     frame: &Frame<'_>,
     port: PortId,
-    verdict: &mut Verdict<'_>,
+    verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
 ) -> Result<Stage, DropReason> {
     let (Some(entry), Some(settings)) = (policy.port(port), policy.settings()) else {
@@ -35,12 +35,12 @@ pub(super) fn begin(
         return Ok(Stage::Decided);
     };
     verdict.vsid = Some(vsid);
-    match wire::parse(frame.window, frame.length, 0) {
-        Ok(facts) => job.facts = facts,
+    let facts = match wire::parse(frame.window, frame.length, 0) {
+        Ok(facts) => facts,
         Err(Malformed::Truncated) => return Err(DropReason::Truncated),
         Err(_) => return Err(DropReason::Malformed),
-    }
-    let facts = &job.facts;
+    };
+    let facts = &facts;
     observer.note(|| Step::Parsed(*facts));
     check_link(facts, entry)?;
     let sender = Sender {
@@ -62,7 +62,8 @@ pub(super) fn begin(
     }
     let subnet = policy.subnet(entry.subnet).ok_or(DropReason::PortUnknown)?;
     job.subnet = entry.subnet;
-    job.heading = resolve::heading(
+    resolve::head(
+        &mut job.heading,
         policy,
         subnet,
         vsid,
@@ -73,6 +74,7 @@ pub(super) fn begin(
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(job.heading.vsid, family, job.heading.address);
     job.look_up(policy, source, destination);
+    job.facts = *facts;
     Ok(Stage::Outbound)
 }
 
@@ -113,7 +115,7 @@ pub(super) fn is_to_many(facts: &Facts, family: Family) -> bool {
 }
 
 /// Decides, with the records at hand.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
@@ -283,16 +285,15 @@ impl<'p> Departure<'_, 'p, '_> {
 
     /// The Ethernet header that the receiver sees: from the sender within a subnet, from the router otherwise.
     #[inline(always)]
-    fn inner_ethernet(&self, heading: &Heading, record: &Record) -> EthernetHeader {
+    fn inner_ethernet(&self, heading: &Heading, record: &'p Record) -> Ethernet<'p> {
         let crosses = self.vsid != heading.vsid;
-        EthernetHeader {
-            destination: record.mac,
+        Ethernet {
+            destination: &record.mac,
             source: if crosses {
-                self.settings.router_mac
+                &self.settings.router_mac
             } else {
-                self.entry.mac
+                &self.entry.mac
             },
-            vlan: None,
             ethertype: self.job.facts.ethertype,
         }
     }
@@ -320,7 +321,7 @@ impl<'p> Departure<'_, 'p, '_> {
     fn encapsulate(
         &self,
         heading: &Heading,
-        record: &Record,
+        record: &'p Record,
         host: HostId,
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
@@ -340,7 +341,7 @@ impl<'p> Departure<'_, 'p, '_> {
             flow_label: flow.label,
             inner: self.inner_ethernet(heading, record),
         });
-        verdict.outcome = resolve::leave(path, self.edit(heading, push));
+        resolve::leave(verdict, path, self.edit(heading, push));
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::job::Heading;
 use super::reason::DropReason;
-use super::verdict::Outcome;
+use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, Vsid};
 use crate::edit::{Edit, Template};
 use crate::offload::Offload;
@@ -20,34 +20,35 @@ pub(super) fn record_key(vsid: Vsid, family: Family, address: AddressBits) -> Ke
     }
 }
 
-/// Where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked for
-/// there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked: the
-/// sender is judged before the lack of a way.
+/// Finds where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked
+/// for there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked:
+/// the sender is judged before the lack of a way.
 #[inline(always)]
-pub(super) fn heading(
+pub(super) fn head(
+    heading: &mut Heading,
     policy: &Policy<'_>,
     subnet: &Subnet,
     vsid: Vsid,
     family: Family,
     address: AddressBits,
     observer: &mut impl Observer,
-) -> Heading {
-    let here = Heading {
-        vsid,
-        address,
-        is_routed: false,
-        is_via: false,
-    };
+) {
+    heading.vsid = vsid;
+    heading.address = address;
+    heading.is_routed = false;
+    heading.is_via = false;
     if subnet.holds(family, address) {
-        return here;
+        return;
     }
-    route(policy, subnet, family, address, observer)
-        .and_then(|route| along(policy, route, vsid, address).ok())
-        .unwrap_or(here)
+    if let Some(route) = route(policy, subnet, family, address, observer)
+        && let Ok(along) = along(policy, route, vsid, address)
+    {
+        *heading = along;
+    }
 }
 
 /// Where a packet heads that takes this route.
-#[inline]
+#[inline(never)]
 pub(super) fn along(
     policy: &Policy<'_>,
     route: &Route,
@@ -57,10 +58,8 @@ pub(super) fn along(
     let is_via = route.kind == RouteKind::Via;
     let (number, address) = if is_via {
         // A next hop in no subnet makes the route unusable.
-        (
-            route.via_subnet.checked_sub(1).ok_or(DropReason::NoPath)?,
-            route.next_hop,
-        )
+        let subnet = route.via_subnet.checked_sub(1).ok_or(DropReason::NoPath)?;
+        (subnet, route.next_hop)
     } else {
         (route.subnet, destination)
     };
@@ -155,17 +154,21 @@ pub(super) fn note_path(template: &Template, observer: &mut impl Observer) {
 
 /// Sends an edited frame along a path, or holds it until the next hop is known.
 #[inline(always)]
-pub(super) fn leave<'p>(path: Path<'p>, edit: Edit<'p>) -> Outcome<'p> {
-    if path.template.is_resolved() {
-        Outcome::Transmit {
-            uplink: path.template.uplink(),
-            edit,
-        }
-    } else {
-        Outcome::Hold {
-            path: path.id,
-            edit,
-        }
+pub(super) fn leave<'p>(verdict: &mut Verdict<'p>, path: Path<'p>, edit: Edit<'p>) {
+    verdict.outcome = Outcome::Transmit {
+        uplink: path.template.uplink(),
+        edit,
+    };
+    if !path.template.is_resolved() {
+        hold(verdict, path.id);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn hold(verdict: &mut Verdict<'_>, path: PathId) {
+    if let Outcome::Transmit { edit, .. } = verdict.outcome {
+        verdict.outcome = Outcome::Hold { path, edit };
     }
 }
 

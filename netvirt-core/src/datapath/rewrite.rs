@@ -8,10 +8,10 @@ use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Punt, Verdict};
 use crate::address::{Family, HostId, PortId, UplinkId};
-use crate::edit::{Edit, Link, Push, Rewrite, TransportChecksum};
+use crate::edit::{Edit, Ethernet, Link, Push, Rewrite, TransportChecksum};
 use crate::policy::{HostAddress, Location, Policy, Record, Settings};
 use crate::trace::{Observer, Step};
-use crate::wire::{EthernetHeader, Facts, Fragment, Notes, Tag, icmpv4, protocol};
+use crate::wire::{Facts, Fragment, Notes, Tag, icmpv4, protocol};
 
 /// Sends a packet whose two records both say rewrite.
 #[inline(always)]
@@ -47,7 +47,7 @@ pub(super) fn send<'p>(
         rewrite: Some(rewrite),
         ..departure.edit(heading, push)
     };
-    verdict.outcome = resolve::leave(path, edit);
+    resolve::leave(verdict, path, edit);
     Ok(())
 }
 
@@ -130,7 +130,7 @@ fn check_icmp(frame: &Frame<'_>, facts: &Facts) -> Result<(), DropReason> {
 }
 
 /// Decides a packet from the uplink that is for no provider address of the host itself.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
@@ -209,14 +209,13 @@ impl<'p> Arrival<'_, 'p, '_> {
             return Err(DropReason::SrcPaUnknown);
         }
         let is_routed = source.subnet != destination.subnet;
-        let push = Push::Ethernet(EthernetHeader {
-            destination: destination.mac,
+        let push = Push::Ethernet(Ethernet {
+            destination: &destination.mac,
             source: if is_routed {
-                self.settings.router_mac
+                &self.settings.router_mac
             } else {
-                source.mac
+                &source.mac
             },
-            vlan: None,
             ethertype: facts.ethertype,
         });
         let rewrite = Rewrite {
@@ -261,7 +260,7 @@ impl<'p> Arrival<'_, 'p, '_> {
             decrement_hop_limit: true,
             ..self.edit(push)
         };
-        verdict.outcome = resolve::leave(path, edit);
+        resolve::leave(verdict, path, edit);
         Ok(())
     }
 

@@ -8,11 +8,11 @@ use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{Family, HostId, MacAddress, Vsid};
-use crate::edit::{Edit, Encapsulation, Push};
+use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
-use crate::wire::{self, EthernetHeader, Facts, GreError, GreHeader, Malformed, Tag, ethertype};
+use crate::wire::{self, Facts, GreError, GreHeader, Malformed, Tag, ethertype};
 
 /// Reads GRE and the frame inside, and asks for the records of its source and destination.
 #[inline(always)]
@@ -37,19 +37,20 @@ pub(super) fn begin(
         key,
     };
     let end = outer.end as usize;
-    match wire::parse(frame.window, end, gre.payload_offset) {
-        Ok(facts) => job.facts = facts,
+    let facts = match wire::parse(frame.window, end, gre.payload_offset) {
+        Ok(facts) => facts,
         Err(malformed) => {
             let reason = why_malformed(frame, gre.payload_offset, end, malformed);
             return Err(unless_unknown(policy, vsid, reason));
         }
-    }
-    let facts = &job.facts;
+    };
+    let facts = &facts;
     observer.note(|| Step::Parsed(*facts));
     let family = check_inner(facts).map_err(|reason| unless_unknown(policy, vsid, reason))?;
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(vsid, family, facts.destination_address);
     job.look_up(policy, source, destination);
+    job.facts = *facts;
     Ok(Stage::Tunnel)
 }
 
@@ -160,7 +161,7 @@ fn why_malformed(frame: &Frame<'_>, start: usize, end: usize, malformed: Malform
 }
 
 /// Decides, with the records at hand.
-#[inline(always)]
+#[inline(never)]
 pub(super) fn conclude<'p>(
     job: &Job,
     policy: &'p Policy<'_>,
@@ -215,7 +216,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         if destination.is_none() && self.policy.subnet_of(self.vsid).is_none() {
             return Err(DropReason::VsidUnknown);
         }
-        let origin = self.check_source(source, destination, observer)?;
+        let (origin, source_mac) = self.check_source(source, destination, observer)?;
         observer.note(|| Step::Destination {
             vsid: self.vsid,
             address: self.job.facts.destination_address.to_ip(self.family),
@@ -246,7 +247,14 @@ impl<'p> Arrival<'_, 'p, '_> {
             Location::Host(host)
                 if destination.previous_host() == Some(self.settings.local_host) =>
             {
-                self.redirect(host, origin, verdict, observer)
+                self.redirect(
+                    host,
+                    origin,
+                    &destination.mac,
+                    source_mac,
+                    verdict,
+                    observer,
+                )
             }
             Location::Host(_) => Err(DropReason::NoLocalDst),
         }
@@ -271,25 +279,24 @@ impl<'p> Arrival<'_, 'p, '_> {
     #[inline(always)]
     fn check_source(
         &self,
-        source: Option<&Record>,
+        source: Option<&'p Record>,
         destination: Option<&Record>,
         observer: &mut impl Observer,
-    ) -> Result<Origin, DropReason> {
-        let address = self.job.facts.source_address;
+    ) -> Result<(Origin, &'p MacAddress), DropReason> {
         observer.note(|| Step::Source {
             vsid: self.vsid,
-            address: address.to_ip(self.family),
+            address: self.job.facts.source_address.to_ip(self.family),
             record: resolve::lookup_record(source),
         });
         let (source, mac) = match source {
-            Some(source) => (source, source.mac),
+            Some(source) => (source, &source.mac),
             None => self.source_elsewhere(observer)?,
         };
         let origin = self
             .origin(source, destination)
             .ok_or(DropReason::SrcPaMismatch)?;
-        if self.job.facts.source == mac {
-            Ok(origin)
+        if self.job.facts.source == *mac {
+            Ok((origin, mac))
         } else {
             Err(DropReason::InnerSrcMac)
         }
@@ -301,7 +308,7 @@ impl<'p> Arrival<'_, 'p, '_> {
     fn source_elsewhere(
         &self,
         observer: &mut impl Observer,
-    ) -> Result<(&'p Record, MacAddress), DropReason> {
+    ) -> Result<(&'p Record, &'p MacAddress), DropReason> {
         let unknown = DropReason::SrcPaMismatch;
         let address = self.job.facts.source_address;
         let domain = self
@@ -328,12 +335,12 @@ impl<'p> Arrival<'_, 'p, '_> {
             address: address.to_ip(self.family),
             record: resolve::lookup_record(record),
         });
-        Ok((record.ok_or(unknown)?, self.settings.router_mac))
+        Ok((record.ok_or(unknown)?, &self.settings.router_mac))
     }
 
     /// A gateway of the domain that lives on the host which sent the frame, and the MAC address that it sends
     /// from; of several the one that the frame came from.
-    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, MacAddress)> {
+    fn gateway_of_source(&self, domain: &'p Domain) -> Option<(&'p Record, &'p MacAddress)> {
         let here = self.policy.subnet_of(self.vsid);
         let mut found = None;
         for record in self.policy.gateways(domain) {
@@ -341,12 +348,12 @@ impl<'p> Arrival<'_, 'p, '_> {
                 continue;
             }
             let mac = if Some(record.subnet) == here {
-                record.mac
+                &record.mac
             } else {
-                self.settings.router_mac
+                &self.settings.router_mac
             };
             found = Some((record, mac));
-            if mac == self.job.facts.source {
+            if *mac == self.job.facts.source {
                 break;
             }
         }
@@ -410,6 +417,8 @@ impl<'p> Arrival<'_, 'p, '_> {
         &self,
         host: HostId,
         origin: Origin,
+        destination: &'p MacAddress,
+        source: &'p MacAddress,
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
     ) -> Result<(), DropReason> {
@@ -432,14 +441,13 @@ impl<'p> Arrival<'_, 'p, '_> {
             traffic_class: outer.traffic_class,
             hop_limit: outer.hop_limit.wrapping_sub(1),
             flow_label: 0,
-            inner: EthernetHeader {
-                destination: facts.destination,
-                source: facts.source,
-                vlan: None,
+            inner: Ethernet {
+                destination,
+                source,
                 ethertype: facts.ethertype,
             },
         });
-        verdict.outcome = resolve::leave(path, self.edit(facts.network_offset, push));
+        resolve::leave(verdict, path, self.edit(facts.network_offset, push));
         Ok(())
     }
 }

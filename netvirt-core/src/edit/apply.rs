@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::template::{LINK_ROOM, OUTER_ROOM, OuterFields};
-use super::{Edit, Encapsulation, Link, Push, Rewrite, TransportChecksum};
+use super::{Edit, Encapsulation, Ethernet, Link, Push, Rewrite, TransportChecksum};
 use crate::address::Family;
 use crate::checksum::Delta;
 
@@ -58,7 +58,7 @@ impl Edit<'_> {
         let end = frame.end.min(frame.start.wrapping_add(self.end as usize));
         match &self.push {
             Push::Nothing => {}
-            Push::Ethernet(header) => *room_before(buffer, packet)? = header.untagged(),
+            Push::Ethernet(header) => header.emit(room_before(buffer, packet)?),
             Push::Link(link) => link.emit(room_before(buffer, packet)?),
             Push::Encapsulation(encapsulation) => {
                 encapsulation.emit(room_before(buffer, packet)?, self.packet_length());
@@ -128,7 +128,11 @@ impl Edit<'_> {
     fn emit_header(&self, out: &mut [u8]) {
         match &self.push {
             Push::Nothing => {}
-            Push::Ethernet(header) => copy(&header.untagged(), out),
+            Push::Ethernet(header) => {
+                if let Some(room) = out.first_chunk_mut() {
+                    header.emit(room);
+                }
+            }
             Push::Link(link) => {
                 let mut room = [0; LINK_ROOM];
                 link.emit(&mut room);
@@ -264,8 +268,33 @@ impl Encapsulation<'_> {
         // K set, everything else clear, Transparent Ethernet Bridging (RFC 7637 §3.2).
         *gre = [0x20, 0x00, 0x65, 0x58, vsid2, vsid1, vsid0, flow_id];
         if let Some(ethernet) = ethernet.first_chunk_mut() {
-            *ethernet = self.inner.untagged();
+            self.inner.emit(ethernet);
         }
+    }
+}
+
+impl Ethernet<'_> {
+    #[inline(always)]
+    fn emit(&self, room: &mut [u8; 14]) {
+        let [
+            d0,
+            d1,
+            d2,
+            d3,
+            d4,
+            d5,
+            s0,
+            s1,
+            s2,
+            s3,
+            s4,
+            s5,
+            kind_0,
+            kind_1,
+        ] = room;
+        [*d0, *d1, *d2, *d3, *d4, *d5] = self.destination.0;
+        [*s0, *s1, *s2, *s3, *s4, *s5] = self.source.0;
+        [*kind_0, *kind_1] = self.ethertype.to_be_bytes();
     }
 }
 

@@ -10,7 +10,6 @@ pub use template::Template;
 use crate::address::{AddressBits, Family, MacAddress};
 use crate::checksum::Delta;
 use crate::offload::Offload;
-use crate::wire::EthernetHeader;
 
 /// What is put in front of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,11 +17,22 @@ pub enum Push<'p> {
     /// Nothing: the frame begins where the pull ended.
     Nothing,
     /// An untagged Ethernet header.
-    Ethernet(EthernetHeader),
+    Ethernet(Ethernet<'p>),
     /// The Ethernet header of a path through the provider network.
     Link(Link<'p>),
     /// An outer header, GRE with the key, and an inner Ethernet header (RFC 7637 §3.2).
     Encapsulation(Encapsulation<'p>),
+}
+
+/// An untagged Ethernet header, whose addresses stand in the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ethernet<'p> {
+    /// The station that the frame goes to.
+    pub destination: &'p MacAddress,
+    /// The station that it comes from.
+    pub source: &'p MacAddress,
+    /// What it carries.
+    pub ethertype: u16,
 }
 
 /// The Ethernet header of a packet that crosses the provider network without a tunnel.
@@ -48,7 +58,7 @@ pub struct Encapsulation<'p> {
     /// The flow label of an outer IPv6 header, 20 bits.
     pub flow_label: u32,
     /// The inner Ethernet header, never tagged (RFC 7637 §3.3).
-    pub inner: EthernetHeader,
+    pub inner: Ethernet<'p>,
 }
 
 /// The replacement of both addresses of an IP packet, and what it does to the checksums.

@@ -11,12 +11,12 @@ use crate::wire::{ArpMessage, ArpOperation, Facts, Malformed, Tag};
 
 /// An ARP message of a virtual machine. Broadcasts never leave the host.
 #[cold]
-pub(crate) fn from_port(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+pub(crate) fn from_port<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     frame: &Frame<'_>,
     facts: &Facts,
-) -> Result<Outcome<'static>, DropReason> {
+) -> Result<Outcome<'p>, DropReason> {
     let message = read(frame, facts, DropReason::Malformed)?;
     check_sender(policy, sender, &message)?;
     let target = record_of(policy, sender, message.target_ip.into());
@@ -26,7 +26,7 @@ pub(crate) fn from_port(
     let is_to_one = facts.destination.is_unicast();
     if let Some(outcome) = target
         .filter(|_| is_to_one)
-        .and_then(|record| pass_on(record, facts))
+        .and_then(|record| pass_on(sender, record, facts))
     {
         return Ok(outcome);
     }

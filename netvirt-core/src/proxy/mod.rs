@@ -8,13 +8,11 @@ mod owned;
 use core::net::IpAddr;
 
 use crate::address::{Family, MacAddress, VlanId};
-use crate::datapath::Outcome;
-use crate::edit::{Edit, NoRoom, Push};
+use crate::datapath::{Outcome, Sender};
+use crate::edit::{Edit, Ethernet, NoRoom, Push};
 use crate::offload::Offload;
 use crate::policy::{Location, NextHop, Record};
-use crate::wire::{
-    ArpMessage, EthernetHeader, Facts, NeighborAdvertisement, NeighborSolicitation, multicast_mac,
-};
+use crate::wire::{ArpMessage, Facts, NeighborAdvertisement, NeighborSolicitation, multicast_mac};
 
 pub use icmp::EchoReply;
 pub use owned::Owned;
@@ -107,19 +105,17 @@ impl NextHop {
 }
 
 /// Hands a question or answer between two machines of this host on as it is.
-fn pass_on(record: &Record, facts: &Facts) -> Option<Outcome<'static>> {
+fn pass_on<'p>(sender: &Sender<'p>, record: &'p Record, facts: &Facts) -> Option<Outcome<'p>> {
     let Location::Port(port) = record.location() else {
         return None;
     };
-    let ethernet = EthernetHeader {
-        destination: record.mac,
-        source: facts.source,
-        vlan: None,
-        ethertype: facts.ethertype,
-    };
     let edit = Edit {
         pull: facts.network_offset,
-        push: Push::Ethernet(ethernet),
+        push: Push::Ethernet(Ethernet {
+            destination: &record.mac,
+            source: &sender.entry.mac,
+            ethertype: facts.ethertype,
+        }),
         end: facts.end,
         family: facts.family().unwrap_or(Family::Ipv4),
         decrement_hop_limit: false,

@@ -31,12 +31,12 @@ fn message_kind(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
 
 /// A neighbour discovery message of a virtual machine.
 #[cold]
-pub(crate) fn from_port(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+pub(crate) fn from_port<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     frame: &Frame<'_>,
     facts: &Facts,
-) -> Result<Outcome<'static>, DropReason> {
+) -> Result<Outcome<'p>, DropReason> {
     match message_kind(frame, facts) {
         Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => {
             return Err(DropReason::RouterGuard);
@@ -72,12 +72,12 @@ fn is_own(policy: &Policy<'_>, sender: &Sender<'_>, address: Ipv6Addr) -> bool {
             .is_some_and(|record| record.is_on_port(sender.port))
 }
 
-fn answer_solicitation(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+fn answer_solicitation<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     facts: &Facts,
     message: &NeighborSolicitation,
-) -> Result<Outcome<'static>, DropReason> {
+) -> Result<Outcome<'p>, DropReason> {
     let tells_own_mac = message.source_mac.is_none_or(|mac| mac == sender.entry.mac);
     if !tells_own_mac || !(message.is_probe() || is_own(policy, sender, message.source)) {
         return Err(DropReason::NdSpoof);
@@ -89,7 +89,7 @@ fn answer_solicitation(
     let is_to_one = facts.destination.is_unicast();
     if let Some(outcome) = target
         .filter(|_| is_to_one)
-        .and_then(|record| pass_on(record, facts))
+        .and_then(|record| pass_on(sender, record, facts))
     {
         return Ok(outcome);
     }
@@ -125,12 +125,12 @@ fn advertise(
 }
 
 /// An advertisement tells of its sender's own address, and goes to one machine of this host.
-fn carry_advertisement(
-    policy: &Policy<'_>,
-    sender: &Sender<'_>,
+fn carry_advertisement<'p>(
+    policy: &'p Policy<'_>,
+    sender: &Sender<'p>,
     facts: &Facts,
     message: &NeighborAdvertisement,
-) -> Result<Outcome<'static>, DropReason> {
+) -> Result<Outcome<'p>, DropReason> {
     let tells_own_mac = message.target_mac.is_none_or(|mac| mac == sender.entry.mac);
     if !tells_own_mac
         || !is_own(policy, sender, message.target)
@@ -143,7 +143,7 @@ fn carry_advertisement(
     }
     let receiver = record_of(policy, sender, message.destination.into());
     receiver
-        .and_then(|record| pass_on(record, facts))
+        .and_then(|record| pass_on(sender, record, facts))
         .ok_or(DropReason::NeighbourUnknown)
 }
 

@@ -29,17 +29,6 @@ impl EthernetHeader {
         }
     }
 
-    /// The bytes of the header without its tag.
-    #[inline(always)]
-    pub(crate) const fn untagged(&self) -> [u8; 14] {
-        let [d0, d1, d2, d3, d4, d5] = self.destination.0;
-        let [s0, s1, s2, s3, s4, s5] = self.source.0;
-        let [kind_0, kind_1] = self.ethertype.to_be_bytes();
-        [
-            d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, kind_0, kind_1,
-        ]
-    }
-
     /// Writes the header to the front of `out` and returns its length; `None` if `out` is shorter.
     #[inline]
     pub fn emit(&self, mut out: &mut [u8]) -> Option<usize> {

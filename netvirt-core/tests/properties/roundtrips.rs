@@ -6,7 +6,6 @@ use netvirt_core::datapath::*;
 use netvirt_core::edit::*;
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::*;
-use netvirt_core::wire::EthernetHeader;
 use netvirt_core::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -139,17 +138,17 @@ proptest! {
         family in select(vec![Family::Ipv4, Family::Ipv6]),
         decrement_hop_limit: bool,
         ecn in prop::option::of(0u8..4),
-        push in prop::option::of((any::<[u8; 12]>(), any::<u16>())),
+        macs in (any::<[u8; 6]>().prop_map(MacAddress), any::<[u8; 6]>().prop_map(MacAddress)),
+        push in prop::option::of(any::<u16>()),
         addresses: [u64; 4],
         rewrite in prop::option::of((any::<u16>(), 40u16..60, 0u8..4)),
     ) {
         let network = if push.is_some() { pull } else { pull + 14 };
-        let push = push.map_or(Push::Nothing, |(macs, ethertype)| {
-            let (destination, source) = macs.split_at(6);
-            Push::Ethernet(EthernetHeader {
-                destination: MacAddress(destination.try_into().unwrap()),
-                source: MacAddress(source.try_into().unwrap()),
-                vlan: None,
+        let (to, from) = macs;
+        let push = push.map_or(Push::Nothing, |ethertype| {
+            Push::Ethernet(Ethernet {
+                destination: &to,
+                source: &from,
                 ethertype,
             })
         });
