@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
-use netvirt_core::offload::Offload;
 use netvirt_core::policy::NextHop;
+
+use crate::switch::Sent;
 
 /// Next hops that are asked for at the same time.
 const MOST_NEXT_HOPS: usize = 64;
@@ -16,13 +17,6 @@ const ASK_AGAIN: u64 = 1_000_000_000;
 /// Nanoseconds until what waits is given up: three questions (RFC 4861 §10, MAX_MULTICAST_SOLICIT).
 const GIVE_UP: u64 = 3 * ASK_AGAIN;
 
-/// An edited frame whose destination MAC address is still missing.
-#[derive(Debug)]
-pub(crate) struct Kept {
-    pub bytes: Vec<u8>,
-    pub offload: Offload,
-}
-
 /// There is no room for the frame.
 #[derive(Debug)]
 pub(crate) struct QueueFull;
@@ -31,10 +25,10 @@ pub(crate) struct QueueFull;
 struct Waiting {
     first_asked: u64,
     last_asked: u64,
-    frames: Vec<Kept>,
+    frames: Vec<Sent>,
 }
 
-/// Frames by the next hop that they wait for.
+/// Edited frames that lack a destination MAC address, by the next hop that they wait for.
 #[derive(Debug, Default)]
 pub(crate) struct HeldFrames {
     next_hops: BTreeMap<(u32, IpAddr), Waiting>,
@@ -42,7 +36,7 @@ pub(crate) struct HeldFrames {
 
 impl HeldFrames {
     /// Keeps a frame. Says whether the next hop is to be asked, for the first time or once more.
-    pub fn keep(&mut self, next_hop: &NextHop, frame: Kept, now: u64) -> Result<bool, QueueFull> {
+    pub fn keep(&mut self, next_hop: &NextHop, frame: Sent, now: u64) -> Result<bool, QueueFull> {
         let key = (next_hop.uplink.0, next_hop.address);
         let has_room = self.next_hops.len() < MOST_NEXT_HOPS || self.next_hops.contains_key(&key);
         if !has_room {
@@ -69,22 +63,18 @@ impl HeldFrames {
     }
 
     /// What waited for a next hop; none if it was not asked for.
-    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<Kept>> {
+    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<Sent>> {
         Some(self.next_hops.remove(&(uplink.0, address))?.frames)
     }
 
-    /// Gives up what waited too long.
-    pub fn expire(&mut self, now: u64) -> Vec<Kept> {
-        let is_over = |waiting: &Waiting| now.saturating_sub(waiting.first_asked) >= GIVE_UP;
-        let over: Vec<_> = self
-            .next_hops
-            .iter()
-            .filter(|(_, waiting)| is_over(waiting))
-            .map(|(key, _)| *key)
-            .collect();
-        over.iter()
-            .filter_map(|key| self.next_hops.remove(key))
-            .flat_map(|waiting| waiting.frames)
-            .collect()
+    /// Gives up what waited too long, and says how many frames those were.
+    pub fn expire(&mut self, now: u64) -> usize {
+        let mut given_up = 0;
+        self.next_hops.retain(|_, waiting| {
+            let is_over = now.saturating_sub(waiting.first_asked) >= GIVE_UP;
+            given_up += if is_over { waiting.frames.len() } else { 0 };
+            !is_over
+        });
+        given_up
     }
 }

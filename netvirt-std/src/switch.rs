@@ -1,16 +1,16 @@
 //! A host's switch without its devices: frames in, frames out. The devices, or a capture, are the caller's.
 
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
-use netvirt_core::edit::HEADROOM;
+use netvirt_core::edit::{Edit, HEADROOM};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{
-    Change, Neighbour, Policies, Policy, Refused, Transaction, TransactionWriter,
+    Change, Neighbour, NextHop, Policies, Policy, Refused, Transaction, TransactionWriter,
 };
-use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
+use netvirt_core::proxy::{LONGEST_MESSAGE, Owned, Reply};
 use netvirt_core::trace::{Observer, Unobserved};
 use netvirt_core::{PortId, ProviderAddress, UplinkId, Vsid};
 
-use crate::held::{HeldFrames, Kept};
+use crate::held::{HeldFrames, QueueFull};
 
 /// Where a frame leaves the switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,8 +28,23 @@ pub struct Sent {
     pub egress: Egress,
     /// Its bytes.
     pub bytes: Vec<u8>,
+    /// Bytes of the whole frame; more than `bytes` if only the front of the received frame was at hand.
+    pub length: usize,
     /// Work that is left for whoever takes it.
     pub offload: Offload,
+}
+
+impl Sent {
+    /// A frame that lies here from its first byte to its last, with nothing left to do.
+    fn whole(egress: Egress, bytes: Vec<u8>) -> Self {
+        let length = bytes.len();
+        Self {
+            egress,
+            bytes,
+            length,
+            offload: Offload::NONE,
+        }
+    }
 }
 
 /// What became of a received frame.
@@ -72,6 +87,18 @@ impl DecisionKind {
             Self::Punted(_) => "punted",
             Self::Held => "held",
             Self::Dropped => "dropped",
+        }
+    }
+
+    /// Whose a punted frame is, or why.
+    pub const fn punt_name(&self) -> Option<&'static str> {
+        match self {
+            Self::Punted(Punt::NotOurs) => Some("not_ours"),
+            Self::Punted(Punt::HostStack) => Some("host_stack"),
+            Self::Punted(Punt::NotVirtualised) => Some("not_virtualised"),
+            Self::Punted(Punt::Neighbour { .. }) => Some("neighbour"),
+            Self::Punted(_) => Some("other"),
+            _ => None,
         }
     }
 }
@@ -134,11 +161,7 @@ impl Switch {
             let mut bytes = vec![0; LONGEST_MESSAGE];
             if let Ok(length) = owned.announcement(&mut bytes) {
                 bytes.truncate(length);
-                sent.push(Sent {
-                    egress: Egress::Uplink(owned.uplink),
-                    bytes,
-                    offload: Offload::NONE,
-                });
+                sent.push(Sent::whole(Egress::Uplink(owned.uplink), bytes));
             }
         }
         Ok(())
@@ -186,7 +209,7 @@ impl Switch {
             sent,
         );
         let mut decision = Decision {
-            kind: kind_of(&verdict),
+            kind: DecisionKind::of(&verdict.outcome),
             reason: verdict.reason,
             vsid: verdict.vsid,
             version: self.policies.live().version(),
@@ -216,11 +239,10 @@ impl Switch {
 
     /// Drops held frames whose next hop did not answer.
     fn expire(&mut self, now: u64) {
-        for kept in self.held.expire(now) {
+        for _ in 0..self.held.expire(now) {
             self.worker
                 .counters_mut()
                 .lost_held(DropReason::NeighbourTimeout);
-            drop(kept);
         }
     }
 
@@ -235,28 +257,27 @@ impl Switch {
         if writer.push(&Change::SetNeighbour(neighbour)).is_ok() {
             let _ = self.policies.apply(Transaction::new(writer.finish()));
         }
-        for Kept { mut bytes, offload } in waiting {
-            for (to, from) in bytes.iter_mut().zip(neighbour.mac.0) {
+        for mut frame in waiting {
+            for (to, from) in frame.bytes.iter_mut().zip(neighbour.mac.0) {
                 *to = from;
             }
             self.released += 1;
-            sent.push(Sent {
-                egress: Egress::Uplink(neighbour.uplink),
-                bytes,
-                offload,
-            });
+            sent.push(frame);
         }
     }
 }
 
-fn kind_of(verdict: &Verdict<'_>) -> DecisionKind {
-    match verdict.outcome {
-        Outcome::Deliver { .. } => DecisionKind::Delivered,
-        Outcome::Transmit { .. } => DecisionKind::Transmitted,
-        Outcome::Reply(_) => DecisionKind::Replied,
-        Outcome::Punt(punt) => DecisionKind::Punted(punt),
-        Outcome::Hold { .. } => DecisionKind::Held,
-        _ => DecisionKind::Dropped,
+impl DecisionKind {
+    /// What a verdict comes to.
+    pub(crate) const fn of(outcome: &Outcome<'_>) -> Self {
+        match outcome {
+            Outcome::Deliver { .. } => Self::Delivered,
+            Outcome::Transmit { .. } => Self::Transmitted,
+            Outcome::Reply(_) => Self::Replied,
+            Outcome::Punt(punt) => Self::Punted(*punt),
+            Outcome::Hold { .. } => Self::Held,
+            _ => Self::Dropped,
+        }
     }
 }
 
@@ -270,72 +291,52 @@ fn carry_out(
     now: u64,
     sent: &mut Vec<Sent>,
 ) -> Result<(), DropReason> {
-    match &verdict.outcome {
-        Outcome::Deliver { port, edit } => {
-            let bytes = edited(edit, frame, buffer)?;
-            sent.push(Sent {
-                egress: Egress::Port(*port),
-                bytes,
-                offload: edit.offload,
-            });
-        }
-        Outcome::Transmit { uplink, edit } => {
-            let bytes = edited(edit, frame, buffer)?;
-            sent.push(Sent {
-                egress: Egress::Uplink(*uplink),
-                bytes,
-                offload: edit.offload,
-            });
-        }
-        Outcome::Hold { path, edit } => {
-            let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
-            let kept = Kept {
-                bytes: edited(edit, frame, buffer)?,
-                offload: edit.offload,
-            };
-            if held
-                .keep(&next_hop, kept, now)
-                .map_err(|_| DropReason::NeighbourQueueFull)?
-            {
-                let mut bytes = vec![0; LONGEST_MESSAGE];
-                let length = next_hop
-                    .solicitation(&mut bytes)
-                    .map_err(|_| DropReason::NoPath)?;
-                bytes.truncate(length);
-                sent.push(Sent {
-                    egress: Egress::Uplink(next_hop.uplink),
-                    bytes,
-                    offload: Offload::NONE,
-                });
-            }
-        }
-        Outcome::Reply(reply) => {
-            let mut bytes = vec![0; frame.window.len().max(LONGEST_MESSAGE)];
-            let length = reply
-                .emit(frame.window, &mut bytes)
-                .map_err(|_| DropReason::Truncated)?;
-            bytes.truncate(length);
-            let egress = match frame.ingress {
-                Ingress::Port(port) => Egress::Port(port),
-                Ingress::Uplink(uplink) => Egress::Uplink(uplink),
-            };
-            sent.push(Sent {
-                egress,
-                bytes,
-                offload: Offload::NONE,
-            });
-        }
-        _ => {}
+    let Some(outgoing) = outgoing(policy, verdict, frame, buffer)? else {
+        return Ok(());
+    };
+    let Outcome::Hold { path, .. } = &verdict.outcome else {
+        sent.push(outgoing);
+        return Ok(());
+    };
+    let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+    if held
+        .keep(&next_hop, outgoing, now)
+        .map_err(|QueueFull| DropReason::NeighbourQueueFull)?
+    {
+        sent.push(solicitation(&next_hop).ok_or(DropReason::NoPath)?);
     }
     Ok(())
 }
 
-/// Edits a copy of the frame, in place as a device's buffer would be.
-fn edited(
-    edit: &netvirt_core::edit::Edit<'_>,
+/// The frame that a verdict makes: the edited frame, or the answer to it. A frame that is to be held still lacks
+/// its destination MAC address. It is edited in `buffer`.
+pub(crate) fn outgoing(
+    policy: &Policy<'_>,
+    verdict: &Verdict<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
-) -> Result<Vec<u8>, DropReason> {
+) -> Result<Option<Sent>, DropReason> {
+    let (egress, edit) = match &verdict.outcome {
+        Outcome::Deliver { port, edit } => (Egress::Port(*port), edit),
+        Outcome::Transmit { uplink, edit } => (Egress::Uplink(*uplink), edit),
+        Outcome::Hold { path, edit } => {
+            let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+            (Egress::Uplink(next_hop.uplink), edit)
+        }
+        Outcome::Reply(reply) => return answer(reply, frame).map(Some),
+        _ => return Ok(None),
+    };
+    let bytes = edited(edit, frame, buffer)?;
+    Ok(Some(Sent {
+        egress,
+        bytes,
+        length: edit.length(),
+        offload: edit.offload,
+    }))
+}
+
+/// Edits a copy of the frame, in place as a device's buffer would be.
+fn edited(edit: &Edit<'_>, frame: &Frame<'_>, buffer: &mut Vec<u8>) -> Result<Vec<u8>, DropReason> {
     buffer.clear();
     buffer.resize(HEADROOM, 0);
     buffer.extend_from_slice(frame.window);
@@ -344,4 +345,26 @@ fn edited(
         .apply_in_place(buffer, place)
         .map_err(|_| DropReason::NoHeadroom)?;
     Ok(buffer[place].to_vec())
+}
+
+/// Writes an answer, out of where the question came in.
+fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
+    let mut bytes = vec![0; frame.window.len().max(LONGEST_MESSAGE)];
+    let length = reply
+        .emit(frame.window, &mut bytes)
+        .map_err(|_| DropReason::Truncated)?;
+    bytes.truncate(length);
+    let egress = match frame.ingress {
+        Ingress::Port(port) => Egress::Port(port),
+        Ingress::Uplink(uplink) => Egress::Uplink(uplink),
+    };
+    Ok(Sent::whole(egress, bytes))
+}
+
+/// The question for a next hop's MAC address.
+fn solicitation(next_hop: &NextHop) -> Option<Sent> {
+    let mut bytes = vec![0; LONGEST_MESSAGE];
+    let length = next_hop.solicitation(&mut bytes).ok()?;
+    bytes.truncate(length);
+    Some(Sent::whole(Egress::Uplink(next_hop.uplink), bytes))
 }

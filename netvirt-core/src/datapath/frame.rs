@@ -38,8 +38,8 @@ impl<'f> Frame<'f> {
     /// Asks for the bytes that are read first.
     #[inline(always)]
     pub(super) fn prefetch<C: Cpu>(&self) {
-        for line in self.window.chunks(64).take(2) {
-            if let Some(first) = line.first() {
+        for line in [0, 64] {
+            if let Some(first) = self.window.get(line) {
                 C::prefetch(first);
             }
         }

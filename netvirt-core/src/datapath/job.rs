@@ -18,6 +18,9 @@ pub(super) enum Stage {
     Rewrite,
 }
 
+/// A slot that no table has.
+const NOT_FOUND: u32 = u32::MAX;
+
 /// What the tunnel said about the frame inside.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Outer {
@@ -55,7 +58,8 @@ pub(super) struct Job {
     keys: [Key; 2],
     probes: [Probe; 2],
     candidates: [Candidates; 2],
-    slots: [Option<u32>; 2],
+    /// [`NOT_FOUND`] if there is no record.
+    slots: [u32; 2],
 }
 
 impl Job {
@@ -79,7 +83,7 @@ impl Job {
         keys: [Key::new(0, AddressBits { high: 0, low: 0 }); 2],
         probes: [Probe::NOWHERE; 2],
         candidates: [Candidates::NONE; 2],
-        slots: [None; 2],
+        slots: [NOT_FOUND; 2],
     };
 
     /// Asks for the records of source and destination.
@@ -136,6 +140,18 @@ impl Job {
         }
     }
 
+    /// Under rewrite, tags lead to the numbers of records only: asks for the records.
+    #[inline(always)]
+    pub fn follow_index<C: Cpu>(&self, policy: &Policy<'_>) {
+        if self.stage == Stage::Rewrite {
+            for candidates in &self.candidates {
+                for number in policy.rewrite_index().numbers(candidates) {
+                    policy.records().prefetch::<C>(number);
+                }
+            }
+        }
+    }
+
     /// Finds the records and asks for the header template that comes next.
     #[inline(always)]
     pub fn resolve<C: Cpu>(&mut self, policy: &Policy<'_>) {
@@ -147,17 +163,18 @@ impl Job {
                     self.slots.iter_mut().zip(&self.candidates).zip(&self.keys)
                 {
                     let is_it = |slot| policy.is_rewrite_of(slot, family, key.bits());
-                    *slot = policy.rewrite_index().resolve(candidates, is_it);
+                    *slot = policy
+                        .rewrite_index()
+                        .resolve(candidates, is_it)
+                        .unwrap_or(NOT_FOUND);
                 }
             }
             Stage::Outbound | Stage::Tunnel => {
                 for ((slot, candidates), key) in
                     self.slots.iter_mut().zip(&self.candidates).zip(&self.keys)
                 {
-                    *slot = policy
-                        .records()
-                        .resolve(candidates, key)
-                        .map(|(slot, _)| slot);
+                    let found = policy.records().resolve(candidates, key);
+                    *slot = found.map_or(NOT_FOUND, |(slot, _)| slot);
                 }
                 let far = if self.stage == Stage::Outbound {
                     self.destination(policy)
@@ -173,14 +190,14 @@ impl Job {
     #[inline(always)]
     pub fn source<'p>(&self, policy: &'p Policy<'_>) -> Option<&'p Record> {
         let [slot, _] = self.slots;
-        policy.records().at(slot?)
+        policy.records().found(slot)
     }
 
     /// The receiver's record, if it was found.
     #[inline(always)]
     pub fn destination<'p>(&self, policy: &'p Policy<'_>) -> Option<&'p Record> {
         let [_, slot] = self.slots;
-        policy.records().at(slot?)
+        policy.records().found(slot)
     }
 
     /// The number of the subnet in which the frame was decided, if it came that far.

@@ -21,8 +21,8 @@ pub(super) fn record_key(vsid: Vsid, family: Family, address: AddressBits) -> Ke
 }
 
 /// Finds where a packet from a machine in `subnet` heads. A destination within the subnet's own prefix is asked
-/// for there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked:
-/// the sender is judged before the lack of a way.
+/// for there; any other takes the longest route of the domain. Where nothing leads, the subnet itself is asked: the
+/// sender is judged before the lack of a way.
 #[inline(always)]
 pub(super) fn head(
     heading: &mut Heading,
@@ -33,14 +33,14 @@ pub(super) fn head(
     address: AddressBits,
     observer: &mut impl Observer,
 ) {
-    heading.vsid = vsid;
-    heading.address = address;
-    heading.is_routed = false;
-    heading.is_via = false;
-    if subnet.holds(family, address) {
-        return;
-    }
-    if let Some(route) = route(policy, subnet, family, address, observer)
+    *heading = Heading {
+        vsid,
+        address,
+        is_routed: false,
+        is_via: false,
+    };
+    if !subnet.holds(family, address)
+        && let Some(route) = route(policy, subnet, family, address, observer)
         && let Ok(along) = along(policy, route, vsid, address)
     {
         *heading = along;

@@ -105,6 +105,9 @@ impl<'s> Worker<'s> {
         for (job, _) in self.jobs.iter_mut().zip(frames) {
             job.match_tags::<C>(policy);
         }
+        for (job, _) in self.jobs.iter().zip(frames) {
+            job.follow_index::<C>(policy);
+        }
         for (job, _) in self.jobs.iter_mut().zip(frames) {
             job.resolve::<C>(policy);
         }

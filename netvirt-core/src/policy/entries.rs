@@ -123,7 +123,7 @@ impl Record {
     /// The version of the customer address, if the record has one.
     #[inline(always)]
     pub(crate) fn key_family(&self) -> Option<Family> {
-        Some(Family::of(self.key().to_ip()?))
+        self.key().family()
     }
 
     #[inline(always)]

@@ -307,10 +307,9 @@ impl Policy<'_> {
     /// The own provider address that a packet from the uplink is for, if it is for one.
     #[inline]
     pub(crate) fn own_address(&self, family: Family, address: AddressBits) -> Option<&HostAddress> {
-        self.provider_addresses().find(|own| {
-            let own = own.address.get();
-            Family::of(own) == family && AddressBits::from_ip(own) == address
-        })
+        let address = address.to_ip(family);
+        self.provider_addresses()
+            .find(|own| own.address.get() == address)
     }
 
     pub(crate) fn provider_address(&self, number: u32) -> Option<&HostAddress> {
@@ -335,7 +334,7 @@ impl Policy<'_> {
     /// Whether the record in `slot` is the one behind this provider address.
     #[inline(always)]
     pub(crate) fn is_rewrite_of(&self, slot: u32, family: Family, address: AddressBits) -> bool {
-        self.records.at(slot).is_some_and(|record| {
+        self.records.found(slot).is_some_and(|record| {
             record.is_rewrite()
                 && *record.provider_address() == address
                 && record.key_family() == Some(family)

@@ -213,6 +213,20 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         (self.tag(slot)? != VACANT).then(|| self.slots.get(slot as usize))?
     }
 
+    /// The entry in a slot that a lookup found since the table last changed.
+    #[inline(always)]
+    pub(crate) fn found(&self, slot: u32) -> Option<&V> {
+        self.slots.get(slot as usize)
+    }
+
+    /// The candidates themselves, not knowing yet which is the right one.
+    #[inline(always)]
+    pub(super) fn values(&self, candidates: &Candidates) -> impl Iterator<Item = &V> {
+        candidates
+            .slots()
+            .filter_map(|slot| self.slots.get(slot as usize))
+    }
+
     /// The entry in `slot`, to be changed without changing what it is found by.
     #[inline]
     pub fn get_mut(&mut self, slot: u32) -> Option<&mut V> {

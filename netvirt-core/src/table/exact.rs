@@ -97,6 +97,20 @@ impl<'s, E: Entry> ExactTable<'s, E> {
         self.entries.get(slot)
     }
 
+    /// The entry in a slot that a lookup found since the table last changed.
+    #[inline(always)]
+    pub(crate) fn found(&self, slot: u32) -> Option<&E> {
+        self.entries.found(slot)
+    }
+
+    /// Asks for the entry in `slot`.
+    #[inline(always)]
+    pub fn prefetch<C: Cpu>(&self, slot: u32) {
+        if let Some(entry) = self.entries.found(slot) {
+            C::prefetch(entry);
+        }
+    }
+
     /// The entry in `slot`, to be changed in everything but its key.
     #[inline]
     pub fn at_mut(&mut self, slot: u32) -> Option<&mut E> {

@@ -73,6 +73,16 @@ impl Key {
         }
     }
 
+    /// The version of the IP address, if this is the key of one.
+    #[inline(always)]
+    pub const fn family(&self) -> Option<Family> {
+        match self.scope & 0xff {
+            KIND_IPV4 => Some(Family::Ipv4),
+            KIND_IPV6 => Some(Family::Ipv6),
+            _ => None,
+        }
+    }
+
     /// The IP address, if this is the key of one.
     pub const fn to_ip(&self) -> Option<IpAddr> {
         match self.scope & 0xff {

@@ -66,6 +66,13 @@ impl<'s> Index<'s> {
         self.numbers.candidates::<C>(probe)
     }
 
+    /// Between stages two and three: the numbers that come into question, so that the entries which they
+    /// stand for can be asked for.
+    #[inline(always)]
+    pub fn numbers(&self, candidates: &Candidates) -> impl Iterator<Item = u32> {
+        self.numbers.values(candidates).copied()
+    }
+
     /// Stage three: the candidate that `is_match` recognises as the number for the key.
     #[inline(always)]
     pub fn resolve(&self, candidates: &Candidates, is_match: impl Fn(u32) -> bool) -> Option<u32> {

@@ -3,6 +3,7 @@
 use netvirt_core::address::{AddressBits, Family};
 use netvirt_core::checksum::Delta;
 use netvirt_core::datapath::*;
+use netvirt_core::edit::Ethernet;
 use netvirt_core::edit::*;
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::*;
@@ -138,19 +139,18 @@ proptest! {
         family in select(vec![Family::Ipv4, Family::Ipv6]),
         decrement_hop_limit: bool,
         ecn in prop::option::of(0u8..4),
-        macs in (any::<[u8; 6]>().prop_map(MacAddress), any::<[u8; 6]>().prop_map(MacAddress)),
-        push in prop::option::of(any::<u16>()),
+        push in prop::option::of((any::<[u8; 12]>(), any::<u16>())),
         addresses: [u64; 4],
         rewrite in prop::option::of((any::<u16>(), 40u16..60, 0u8..4)),
     ) {
         let network = if push.is_some() { pull } else { pull + 14 };
-        let (to, from) = macs;
-        let push = push.map_or(Push::Nothing, |ethertype| {
-            Push::Ethernet(Ethernet {
-                destination: &to,
-                source: &from,
-                ethertype,
-            })
+        let macs = push.map(|(macs, ethertype)| {
+            let (destination, source) = macs.split_at(6);
+            let mac = |octets: &[u8]| MacAddress(octets.try_into().unwrap());
+            (mac(destination), mac(source), ethertype)
+        });
+        let push = macs.as_ref().map_or(Push::Nothing, |(destination, source, ethertype)| {
+            Push::Ethernet(Ethernet { destination, source, ethertype: *ethertype })
         });
         let [a, b, c, d] = addresses;
         let (source, destination) = (AddressBits { high: a, low: b }, AddressBits { high: c, low: d });

@@ -111,13 +111,35 @@ impl<W: Write> CaptureWriter<W> {
         bytes: &[u8],
         comment: Option<&str>,
     ) -> Result<(), CaptureError> {
-        let length = u32::try_from(bytes.len())
-            .map_err(|_| CaptureError::in_file(&self.file, CaptureFault::TooLarge))?;
+        self.write_cut(
+            interface,
+            timestamp,
+            direction,
+            (bytes, bytes.len()),
+            comment,
+        )
+    }
+
+    /// Writes the front of a frame that had `original_length` bytes.
+    ///
+    /// # Errors
+    /// The output refuses it.
+    pub fn write_cut(
+        &mut self,
+        interface: InterfaceId,
+        timestamp: u64,
+        direction: Direction,
+        (bytes, original_length): (&[u8], usize),
+        comment: Option<&str>,
+    ) -> Result<(), CaptureError> {
+        let too_large = |_| CaptureError::in_file(&self.file, CaptureFault::TooLarge);
+        let length = u32::try_from(bytes.len()).map_err(too_large)?;
+        let original_length = u32::try_from(original_length).map_err(too_large)?;
         self.put(&interface.0.to_le_bytes());
         self.put(&((timestamp >> 32) as u32).to_le_bytes());
         self.put(&(timestamp as u32).to_le_bytes());
         self.put(&length.to_le_bytes());
-        self.put(&length.to_le_bytes());
+        self.put(&original_length.to_le_bytes());
         self.put(bytes);
         self.pad();
         let flags: u32 = match direction {
@@ -219,6 +241,22 @@ mod tests {
             );
             assert!(!read.is_truncated());
         }
+    }
+
+    #[test]
+    fn a_cut_frame_keeps_its_original_length() {
+        let mut writer = CaptureWriter::new("memory", Vec::new()).unwrap();
+        let red = writer.add_interface("red-1").unwrap();
+        writer
+            .write_cut(red, 7, Direction::Inbound, (&[5; 61], 1514), None)
+            .unwrap();
+        let file = io::Cursor::new(writer.finish().unwrap());
+        let read = CaptureReader::new("memory", file)
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap();
+        assert_eq!((read.bytes, read.original_length), (vec![5; 61], 1514));
     }
 
     /// The bytes that the pcapng draft (draft-ietf-opsawg-pcapng) asks for, block by block.

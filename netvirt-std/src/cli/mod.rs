@@ -3,12 +3,15 @@
 mod allocate;
 mod check;
 mod policy;
+mod replay;
+mod trace;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use netvirt_std::replay::PortCapture;
 
 /// Lets many tenants share one physical network while each believes it owns it.
 ///
@@ -43,6 +46,25 @@ enum Command {
     /// them. Nothing else in the file is touched, and running it again changes nothing.
     #[command(after_long_help = "Example:\n  netvirt allocate examples/three-tenants.toml")]
     Allocate(PolicyArgs),
+    /// Push captured frames through a host's switch, offline.
+    ///
+    /// The frames of all captures arrive in the order of their timestamps, and the switch does with them what it
+    /// would do in the network: encapsulates, rewrites, delivers, answers, holds for a next hop, refuses. One line
+    /// says what became of each frame; the counters come at the end. The same input gives the same output.
+    #[command(
+        after_long_help = "Example:\n  netvirt replay --policy examples/two-hosts.toml --host host-1 \\\n      \
+        --in blue-1=blue.pcap --in uplink=wire.pcapng --capture out.pcapng"
+    )]
+    Replay(ReplayArgs),
+    /// Explain what a host's switch decides about a frame, and why.
+    ///
+    /// Tells every step that the datapath takes, what it does to the frame, and, if it refuses it, what in the
+    /// policy comes close to letting it pass.
+    #[command(
+        after_long_help = "Example:\n  netvirt trace --policy examples/two-hosts.toml --host host-1 \\\n      \
+        --port blue-1 --in blue.pcap"
+    )]
+    Trace(TraceArgs),
 }
 
 /// The one file that describes the virtual network.
@@ -52,12 +74,62 @@ struct PolicyArgs {
     file: PathBuf,
 }
 
+#[derive(Args)]
+struct ReplayArgs {
+    /// The policy file (TOML).
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The host whose switch it is.
+    #[arg(long, value_name = "NAME")]
+    host: String,
+    /// A capture (pcap or pcapng) of what arrives at a port: a virtual machine's name or `uplink`, then the file.
+    #[arg(long = "in", value_name = "PORT=FILE", required = true)]
+    inputs: Vec<PortCapture>,
+    /// Write what came in and what left, port by port, to this file (pcapng).
+    #[arg(long, value_name = "OUT.pcapng")]
+    capture: Option<PathBuf>,
+    /// One JSON object a frame, then one with all counters.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+struct TraceArgs {
+    /// The policy file (TOML).
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The host whose switch it is.
+    #[arg(long, value_name = "NAME")]
+    host: String,
+    /// Where the frame arrives: a virtual machine's name or `uplink`.
+    #[arg(long, value_name = "PORT")]
+    port: String,
+    #[command(flatten)]
+    frames: TracedFrames,
+    /// One JSON object a frame.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct TracedFrames {
+    /// The frame in hexadecimal, from its Ethernet header on; spaces and colons may part the bytes.
+    #[arg(long, value_name = "FRAME")]
+    hex: Option<String>,
+    /// A capture (pcap or pcapng); each of its frames is explained for itself.
+    #[arg(long = "in", value_name = "FILE")]
+    capture: Option<PathBuf>,
+}
+
 /// Carries out what the command line says.
 pub fn run() -> ExitCode {
-    let mut out = io::stdout().lock();
+    let mut out = io::BufWriter::new(io::stdout().lock());
     let done = match Cli::parse().command {
         Command::Check(PolicyArgs { file }) => check::run(&file, &mut out),
         Command::Allocate(PolicyArgs { file }) => allocate::run(&file, &mut out),
+        Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Trace(args) => trace::run(&args, &mut out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +141,8 @@ pub fn run() -> ExitCode {
 enum Failure {
     /// Something was found wrong.
     Found(String),
+    /// The same, of something that was needed to carry out a command.
+    BadInput(String),
     /// What was asked for could not be carried out.
     Impossible(String),
     /// Nobody takes the answer.
@@ -76,9 +150,17 @@ enum Failure {
 }
 
 impl Failure {
+    fn into_bad_input(self) -> Self {
+        match self {
+            Self::Found(message) => Self::BadInput(message),
+            other => other,
+        }
+    }
+
     fn report(self) -> ExitCode {
         let (status, message) = match self {
             Self::Found(message) => (1, message),
+            Self::BadInput(message) => (2, message),
             Self::Impossible(message) => (2, format!("error: {message}")),
             // Whoever reads only the first lines of the answer has what they want.
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {

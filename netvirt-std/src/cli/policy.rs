@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::Path;
 
-use netvirt_std::policy_file::{Diagnostics, PolicyFile};
+use netvirt_std::policy_file::{Diagnostics, HostPolicy, PolicyFile};
 
 use super::{Failure, complain};
 
@@ -22,6 +22,13 @@ pub fn read(path: &Path) -> Result<PolicyFile, Failure> {
         complain(&file.warnings().render(is_colourful()));
     }
     Ok(file)
+}
+
+/// Reads a policy file that another command works from, and takes the part of one host.
+pub fn of_host(path: &Path, name: &str) -> Result<HostPolicy, Failure> {
+    let file = read(path).map_err(Failure::into_bad_input)?;
+    let host = file.for_host(name);
+    host.map_err(|unknown| Failure::Impossible(unknown.to_string()))
 }
 
 /// The file's name in messages.

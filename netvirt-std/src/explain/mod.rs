@@ -1,0 +1,174 @@
+//! A decision of the datapath, explained to people and programs: every step, the edit, and near misses.
+//!
+//! The datapath itself decides and tells its steps to an observer; this room only puts them into words. Near
+//! misses are looked for afterwards, in the policy's listing.
+
+mod edit;
+mod names;
+mod near_miss;
+mod reason;
+mod step;
+
+use std::fmt;
+
+use managed::ManagedSlice;
+use netvirt_core::counters::Counters;
+use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Verdict, Worker};
+use netvirt_core::policy::{NextHop, Policy};
+use netvirt_core::trace::{Observer, Step};
+use serde::Serialize;
+
+pub use edit::{ToldEdit, ToldFrame, ToldRewrite};
+pub use names::Names;
+pub use step::{ToldRecord, ToldStep};
+
+use crate::policy_file::HostPolicy;
+use crate::switch::{self, DecisionKind};
+
+/// Why a host's switch does with a frame what it does. Its JSON keys come in the order of these fields.
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    /// Where the frame arrives: a machine's name, or `uplink`.
+    pub port: String,
+    /// The steps in the order in which the datapath took them.
+    pub steps: Vec<ToldStep>,
+    /// Delivered, transmitted, replied, punted, held or dropped.
+    pub verdict: &'static str,
+    /// Why it is refused, if it is.
+    pub reason: Option<&'static str>,
+    /// Why it is punted, if it is.
+    pub punt: Option<&'static str>,
+    /// The virtual subnet in which it is decided.
+    pub vsid: Option<u32>,
+    /// The version of the policy that decides.
+    pub policy_version: u64,
+    /// The verdict in a sentence.
+    pub meaning: String,
+    /// What is done to the frame, if it goes on.
+    pub edit: Option<ToldEdit>,
+    /// The frame that leaves, or the answer. A held frame still lacks its destination MAC address.
+    pub out: Option<ToldFrame>,
+    /// What in the policy comes close to letting a refused frame pass.
+    pub near_misses: Vec<String>,
+}
+
+/// Decides a frame as the switch of the host would, without counting it, and explains the decision.
+///
+/// Any state of the network that is not in `policy`, such as frames already waiting for a next hop, is not part of
+/// it. `frame` arrives at `port`.
+pub fn explain(
+    policy: &Policy<'_>,
+    host: &HostPolicy,
+    port: &str,
+    frame: &Frame<'_>,
+) -> Explanation {
+    let mut worker = Worker::new(Counters::new(none(), none()));
+    let mut steps = Steps(Vec::new());
+    let verdict = worker.process_observed(policy, frame, &mut steps);
+    let names = Names { host, policy };
+    let kind = DecisionKind::of(&verdict.outcome);
+    // An answer to a frame that is not all at hand cannot be written.
+    let outgoing = switch::outgoing(policy, &verdict, frame, &mut Vec::new())
+        .ok()
+        .flatten();
+    let case = near_miss::Case {
+        names,
+        frame,
+        steps: &steps.0,
+        verdict: &verdict,
+    };
+    Explanation {
+        port: port.to_owned(),
+        steps: step::told(&steps.0, names, port),
+        verdict: kind.name(),
+        reason: verdict.reason.map(DropReason::name),
+        punt: kind.punt_name(),
+        vsid: verdict.vsid.map(|vsid| vsid.get()),
+        policy_version: policy.version(),
+        meaning: meaning(&verdict, names),
+        edit: verdict
+            .edit()
+            .map(|edit| ToldEdit::of(edit, frame, outgoing.as_ref())),
+        out: outgoing.map(|sent| ToldFrame::of(&sent, host)),
+        near_misses: case.near_misses(),
+    }
+}
+
+const fn none<T>() -> ManagedSlice<'static, T> {
+    ManagedSlice::Borrowed(&mut [])
+}
+
+/// Takes note of every step.
+struct Steps(Vec<Step>);
+
+impl Observer for Steps {
+    fn note(&mut self, step: impl FnOnce() -> Step) {
+        self.0.push(step());
+    }
+}
+
+fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
+    if let Some(reason) = verdict.reason {
+        return reason::meaning(reason).to_owned();
+    }
+    match &verdict.outcome {
+        Outcome::Deliver { port, .. } => format!("to {}, on this host", names.port(*port)),
+        Outcome::Transmit { .. } => "into the provider network".to_owned(),
+        Outcome::Reply(_) => "the host answers for the network".to_owned(),
+        Outcome::Hold { path, .. } => match names.policy.next_hop(*path) {
+            Some(next_hop) => waits_for(&next_hop),
+            None => String::new(),
+        },
+        Outcome::Punt(Punt::NotOurs) => {
+            "it is for no provider address of this host".to_owned()
+        }
+        Outcome::Punt(Punt::HostStack) => {
+            "it is for a provider address of this host, but no tunnel: the host's own stack takes it"
+                .to_owned()
+        }
+        Outcome::Punt(Punt::NotVirtualised) => "the port is not virtualised".to_owned(),
+        Outcome::Punt(Punt::Neighbour { address, mac, .. }) => {
+            format!("{address} tells that its MAC address is {mac}; it is believed if it was asked")
+        }
+        _ => String::new(),
+    }
+}
+
+fn waits_for(next_hop: &NextHop) -> String {
+    let NextHop {
+        address, source, ..
+    } = next_hop;
+    let vlan = match next_hop.vlan {
+        Some(vlan) => format!(" in VLAN {vlan}"),
+        None => String::new(),
+    };
+    format!("it waits until {address} has told its MAC address; {source} asks for it{vlan}")
+}
+
+/// One labelled line for each step, then the verdict, what is done to the frame, its bytes, and near misses.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for step in &self.steps {
+            write_line(f, step.label(), step)?;
+        }
+        let verdict = match self.reason.or(self.punt) {
+            Some(why) => format!("{} ({why}): {}", self.verdict, self.meaning),
+            None => format!("{}: {}", self.verdict, self.meaning),
+        };
+        write_line(f, "verdict", &verdict)?;
+        for near_miss in &self.near_misses {
+            write_line(f, "near miss", near_miss)?;
+        }
+        for line in self.edit.iter().flat_map(ToldEdit::lines) {
+            write_line(f, "edit", &line)?;
+        }
+        match &self.out {
+            Some(out) => write_line(f, "out", &out.summary()).and_then(|()| out.dump(f)),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write_line(f: &mut fmt::Formatter<'_>, label: &str, text: &impl fmt::Display) -> fmt::Result {
+    writeln!(f, "{label:<12} {text}")
+}

@@ -1,0 +1,240 @@
+//! What was counted, at the end.
+
+use std::fmt;
+
+use netvirt_core::counters::Tally;
+use netvirt_core::datapath::DropReason;
+use serde::{Serialize, Serializer};
+
+use crate::policy_file::HostPolicy;
+use crate::report::{Align, Table};
+use crate::switch::Switch;
+
+/// All counters of a switch. Its JSON keys come in the order of these fields.
+#[derive(Debug, Serialize)]
+pub struct CounterLine<'h> {
+    /// The version of the policy.
+    pub policy_version: u64,
+    /// Frames that arrived: as many as the next seven lines add up to.
+    pub received: u64,
+    /// Frames handed to machines of this host.
+    pub delivered: u64,
+    /// Frames sent into the provider network.
+    pub transmitted: u64,
+    /// Frames with more than one destination.
+    pub replicated: u64,
+    /// Frames that the host answered.
+    pub replied: u64,
+    /// Frames that are not the datapath's.
+    pub punted: u64,
+    /// Frames that wait, or waited, for a next hop.
+    pub held: u64,
+    /// Frames thrown away.
+    pub dropped: u64,
+    /// Held frames that were sent when their next hop answered.
+    pub released: u64,
+    /// Refused frames by reason, every reason in its own order.
+    #[serde(serialize_with = "as_map")]
+    pub reasons: Vec<(&'static str, u64)>,
+    /// By port, in the order of the policy.
+    pub ports: Vec<PortLine<'h>>,
+    /// By virtual subnet, in the order of the policy.
+    pub subnets: Vec<SubnetLine<'h>>,
+}
+
+/// The counters of a port.
+#[derive(Debug, Serialize)]
+pub struct PortLine<'h> {
+    /// The machine.
+    pub port: &'h str,
+    /// From the machine.
+    pub received: Count,
+    /// To the machine.
+    pub delivered: Count,
+    /// From the machine, and refused.
+    pub refused: u64,
+}
+
+/// The counters of a virtual subnet.
+#[derive(Debug, Serialize)]
+pub struct SubnetLine<'h> {
+    /// Its VSID.
+    pub vsid: u32,
+    /// Its routing domain.
+    pub domain: &'h str,
+    /// Sent by machines of this host.
+    pub sent: Count,
+    /// Received from other hosts.
+    pub received: Count,
+    /// Refused, in either direction.
+    pub refused: u64,
+}
+
+/// Frames, and their bytes as they came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Frames.
+    pub frames: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl From<Tally> for Count {
+    fn from(Tally { frames, bytes }: Tally) -> Self {
+        Self { frames, bytes }
+    }
+}
+
+fn as_map<S: Serializer>(reasons: &[(&str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(reasons.iter().copied())
+}
+
+impl<'h> CounterLine<'h> {
+    /// What a switch counted.
+    pub fn of(switch: &Switch, host: &'h HostPolicy) -> Self {
+        let counters = switch.worker().counters();
+        let totals = counters.totals();
+        let reasons = DropReason::ALL.iter();
+        let ports = host.ports.iter().map(|port| {
+            let counted = counters.port(port.port);
+            PortLine {
+                port: &port.name,
+                received: counted.received.into(),
+                delivered: counted.delivered.into(),
+                refused: counted.refused,
+            }
+        });
+        let subnets = host.subnets.iter().map(|subnet| {
+            let counted = counters.subnet(switch.policy(), subnet.vsid);
+            SubnetLine {
+                vsid: subnet.vsid.get(),
+                domain: host.domain_name(subnet.domain).unwrap_or_default(),
+                sent: counted.sent.into(),
+                received: counted.received.into(),
+                refused: counted.refused,
+            }
+        });
+        Self {
+            policy_version: switch.policy().version(),
+            received: totals.received,
+            delivered: totals.delivered,
+            transmitted: totals.transmitted,
+            replicated: totals.replicated,
+            replied: totals.replied,
+            punted: totals.punted,
+            held: totals.held,
+            dropped: totals.dropped,
+            released: switch.released(),
+            reasons: reasons
+                .map(|reason| (reason.name(), counters.refused(*reason)))
+                .collect(),
+            ports: ports.collect(),
+            subnets: subnets.collect(),
+        }
+    }
+}
+
+/// Tables for people. What is zero among the totals and reasons is left out.
+impl fmt::Display for CounterLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Policy version {}.\n\n{}",
+            self.policy_version,
+            self.totals()
+        )?;
+        let refused = self.refused();
+        if !refused.is_empty() {
+            writeln!(f, "{refused}")?;
+        }
+        write!(f, "{}\n{}", self.by_port(), self.by_subnet())
+    }
+}
+
+impl CounterLine<'_> {
+    fn totals(&self) -> Table<2> {
+        let totals = [
+            ("delivered", self.delivered),
+            ("transmitted", self.transmitted),
+            ("replicated", self.replicated),
+            ("replied", self.replied),
+            ("punted", self.punted),
+            ("held", self.held),
+            ("  of these released", self.released),
+            ("dropped", self.dropped),
+        ];
+        let mut table = Table::new([("frames", Align::Left), ("number", Align::Right)]);
+        table.row([&"received", &self.received]);
+        for (name, number) in totals.iter().filter(|(_, number)| *number != 0) {
+            table.row([name, number]);
+        }
+        table
+    }
+
+    fn refused(&self) -> Table<2> {
+        let mut table = Table::new([("refused because", Align::Left), ("frames", Align::Right)]);
+        for (name, number) in self.reasons.iter().filter(|(_, number)| *number != 0) {
+            table.row([name, number]);
+        }
+        table
+    }
+
+    fn by_port(&self) -> Table<6> {
+        let mut table = Table::new([
+            ("port", Align::Left),
+            ("received", Align::Right),
+            ("bytes", Align::Right),
+            ("delivered", Align::Right),
+            ("bytes", Align::Right),
+            ("refused", Align::Right),
+        ]);
+        for line in &self.ports {
+            let PortLine {
+                port,
+                received,
+                delivered,
+                refused,
+            } = line;
+            table.row([
+                port,
+                &received.frames,
+                &received.bytes,
+                &delivered.frames,
+                &delivered.bytes,
+                refused,
+            ]);
+        }
+        table
+    }
+
+    fn by_subnet(&self) -> Table<7> {
+        let mut table = Table::new([
+            ("VSID", Align::Right),
+            ("routing domain", Align::Left),
+            ("sent", Align::Right),
+            ("bytes", Align::Right),
+            ("received", Align::Right),
+            ("bytes", Align::Right),
+            ("refused", Align::Right),
+        ]);
+        for line in &self.subnets {
+            let SubnetLine {
+                vsid,
+                domain,
+                sent,
+                received,
+                refused,
+            } = line;
+            table.row([
+                vsid,
+                domain,
+                &sent.frames,
+                &sent.bytes,
+                &received.frames,
+                &received.bytes,
+                refused,
+            ]);
+        }
+        table
+    }
+}
