@@ -127,6 +127,26 @@ fn two_gateways_of_one_host_are_both_believed() {
 }
 
 #[test]
+fn gateways_of_two_hosts_are_both_believed() {
+    let network = Network::standard().with(|network| {
+        network.hosts = 3;
+        let mut second = network.machine("gate").clone();
+        second.name = "second gate";
+        second.mac = mac("060600000203");
+        second.addresses = vec!["10.0.2.3"];
+        second.host = 3;
+        network.machines.push(second);
+    });
+    let mut fabric = Fabric::new(&network);
+    for (host, gate) in [(2, "gate"), (3, "second gate")] {
+        let packet = inward(&network, "blue a", 0)
+            .with(|packet| packet.source_mac = network.machine(gate).mac);
+        let arrival = fabric.send(host, 5, &packet.frame()).unwrap();
+        assert_eq!((arrival.host, arrival.port), (1, PortId(0)), "{gate}");
+    }
+}
+
+#[test]
 fn an_outside_source_is_believed_only_from_the_gateways_host() {
     let network = Network::standard().with(|network| network.hosts = 3);
     let blue_a = network.machine("blue a").mac;

@@ -251,6 +251,10 @@ fn packets_of_a_flow_share_its_flow_id_and_flows_spread() {
     }
     assert_eq!(families.len(), 2, "flows take both paths");
     assert!(ids.len() > 32, "{} FlowIDs for 64 flows", ids.len());
+    let uses_all_20_bits = labels
+        .iter()
+        .any(|label| label.first().is_some_and(|class| class & 0x0f != 0));
+    assert!(uses_all_20_bits);
     assert!(
         labels.len() > 16,
         "{} flow labels for 64 flows",

@@ -78,7 +78,7 @@ entry_points! {
         let verdict = worker.process(policy, frame);
         let edited = match &verdict.outcome {
             Outcome::Reply(reply) => reply.emit(frame.window, room).ok(),
-            Outcome::Hold { next_hop, .. } => next_hop.solicitation(room).ok(),
+            Outcome::Hold { path, .. } => policy.next_hop(*path)?.solicitation(room).ok(),
             _ => verdict.edit()?.apply_into(frame.window, room).ok(),
         };
         if edited.is_none() {
