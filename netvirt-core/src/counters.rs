@@ -27,6 +27,11 @@ impl Tally {
         self.frames = self.frames.wrapping_add(1);
         self.bytes = self.bytes.wrapping_add(bytes as u64);
     }
+
+    fn take_back(&mut self, bytes: usize) {
+        self.frames = self.frames.wrapping_sub(1);
+        self.bytes = self.bytes.wrapping_sub(bytes as u64);
+    }
 }
 
 /// What became of the frames of a worker: received = the sum of all others.
@@ -209,9 +214,14 @@ impl<'s> Counters<'s> {
     }
 
     /// Takes a frame back that the adapter could not handle as decided: it was dropped after all.
-    pub fn lost(&mut self, verdict: &Verdict<'_>, reason: DropReason) {
+    pub fn lost(&mut self, frame: &Frame<'_>, verdict: &Verdict<'_>, reason: DropReason) {
         let total = self.totals.of_outcome(&verdict.outcome);
         *total = total.wrapping_sub(1);
+        if let Outcome::Deliver { port, .. } = &verdict.outcome
+            && let Some(port) = self.ports.get_mut(port.index())
+        {
+            port.delivered.take_back(frame.length);
+        }
         self.drop_late(reason);
     }
 

@@ -215,7 +215,7 @@ impl Switch {
             version: self.policies.live().version(),
         };
         if let Err(reason) = done {
-            self.worker.counters_mut().lost(&verdict, reason);
+            self.worker.counters_mut().lost(&frame, &verdict, reason);
             (decision.kind, decision.reason) = (DecisionKind::Dropped, Some(reason));
         }
         if let DecisionKind::Punted(Punt::Neighbour {

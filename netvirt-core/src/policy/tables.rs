@@ -167,7 +167,9 @@ impl<'s> Policy<'s> {
         self.hosts.copy_from(&other.hosts)?;
         self.path_index.copy_from(&other.path_index)?;
         self.paths.copy_from(&other.paths)?;
-        self.templates.copy_from_slice(&other.templates);
+        for (place, template) in self.templates.iter_mut().zip(other.templates.iter()) {
+            *place = *template;
+        }
         self.ports.copy_from(&other.ports)?;
         self.provider_addresses
             .copy_from(&other.provider_addresses)?;

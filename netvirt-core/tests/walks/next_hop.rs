@@ -1,5 +1,6 @@
 //! A next hop whose MAC address is not known: the frame waits, edited, and the adapter is told whom to ask.
 
+use netvirt_core::counters::Tally;
 use netvirt_core::datapath::*;
 use netvirt_core::policy::*;
 use netvirt_core::proxy::LONGEST_MESSAGE;
@@ -148,9 +149,37 @@ fn a_frame_that_was_never_released_is_lost_for_a_reason() {
     let verdict = worker.process(policies.live(), &given);
     worker
         .counters_mut()
-        .lost(&verdict, DropReason::NeighbourTimeout);
+        .lost(&given, &verdict, DropReason::NeighbourTimeout);
     let bytes = frame.len();
     let expected = counted_from_port("dropped", 0, BLUE_1, bytes);
     let expected = expected.replace("dropped 1", "dropped 1, neighbour_timeout 1");
     assert_eq!(host.counted(), expected);
+}
+
+#[test]
+fn a_frame_that_its_port_could_not_take_was_never_delivered() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(1));
+    let frame = network.datagram("blue a", "blue near a", 0).frame();
+    let given = Frame::whole(Ingress::Port(PortId(0)), &frame);
+    let Nve {
+        policies, worker, ..
+    } = &mut host;
+    let verdict = worker.process(policies.live(), &given);
+    assert!(
+        matches!(verdict.outcome, Outcome::Deliver { .. }),
+        "{verdict:?}"
+    );
+    let port = PortId(0);
+    let before = worker.counters().port(port).received;
+    worker
+        .counters_mut()
+        .lost(&given, &verdict, DropReason::PortFull);
+    let Outcome::Deliver { port: to, .. } = verdict.outcome else {
+        unreachable!()
+    };
+    assert_eq!(worker.counters().port(to).delivered, Tally::ZERO);
+    assert_eq!(worker.counters().port(port).received, before);
+    assert_eq!(worker.counters().refused(DropReason::PortFull), 1);
+    assert!(worker.counters().totals().add_up());
 }

@@ -82,7 +82,7 @@ entry_points! {
             _ => verdict.edit()?.apply_into(frame.window, room).ok(),
         };
         if edited.is_none() {
-            worker.counters_mut().lost(&verdict, DropReason::NoHeadroom);
+            worker.counters_mut().lost(frame, &verdict, DropReason::NoHeadroom);
         }
         edited
     }
