@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod cpu;
+pub mod demo;
 pub mod explain;
 mod held;
 pub mod hex;

@@ -139,3 +139,49 @@ fn a_reader_that_leaves_early_is_no_failure() {
     command.arg("check").arg(&file).stdout(Stdio::from(writer));
     assert_eq!(command.status().unwrap().code(), Some(0));
 }
+
+#[test]
+fn without_a_command_the_demo_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let capture = directory.path().join("netvirt-demo.pcapng");
+    let output = netvirt().env("TMPDIR", directory.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_eq!(output.stderr, b"");
+    assert!(
+        text.contains(&format!("tshark -r {} ", capture.display())),
+        "{text}"
+    );
+    assert!(fs::metadata(capture).unwrap().len() > 1_000_000);
+}
+
+#[test]
+fn a_demo_whose_capture_cannot_be_written_says_so_and_ends_with_2() {
+    let directory = tempfile::tempdir().unwrap();
+    let answer = ask_demo(&directory.path().join("missing/wire.pcapng"));
+    assert_eq!(answer.status, Some(2));
+    assert_eq!(answer.out, "");
+    assert!(
+        answer.complaints.contains("wire.pcapng: "),
+        "{}",
+        answer.complaints
+    );
+    assert!(
+        answer.complaints.contains("--capture FILE.pcapng"),
+        "{}",
+        answer.complaints
+    );
+}
+
+fn ask_demo(capture: &Path) -> Answer {
+    let output = netvirt()
+        .args(["demo", "--capture"])
+        .arg(capture)
+        .output()
+        .unwrap();
+    Answer {
+        status: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        complaints: String::from_utf8(output.stderr).unwrap(),
+    }
+}

@@ -110,12 +110,8 @@ fn advertise(
     is_router: bool,
     vlan: Option<VlanId>,
 ) -> Outcome<'static> {
-    let source = if is_router {
-        ROUTER_LINK_LOCAL
-    } else {
-        message.target
-    };
-    let message = message.reply(source, mac, is_router);
+    // Any address of ours may be the source (RFC 4861 §4.4), but smoltcp's guests learn the source, not the target.
+    let message = message.reply(message.target, mac, is_router);
     Outcome::Reply(Reply::NeighborAdvertisement {
         message,
         asker: facts.source,

@@ -210,19 +210,16 @@ fn solicitations_are_answered_for_records() {
 }
 
 #[test]
-fn the_gateway_answers_as_a_router_from_its_link_local_address() {
+fn the_gateway_answers_as_a_router_from_the_address_that_was_asked_for() {
     let (_, mut host, a) = blue_a();
     for target in ["2001:db8:1::1", "fe80::1"] {
         for source in ["2001:db8:1::5", "fe80::5"] {
             let asker = (a, source);
             let reply = host.replies(0, BLUE_1, &solicitation(asker, target).frame());
-            assert_eq!(reply, nd_reply(asker, (ROUTER, "fe80::1"), 0xe0, target));
+            assert_eq!(reply, nd_reply(asker, (ROUTER, target), 0xe0, target));
         }
         let reply = host.replies(0, BLUE_1, &solicitation((a, "::"), target).frame());
-        assert_eq!(
-            reply,
-            nd_reply(ALL_NODES, (ROUTER, "fe80::1"), 0xa0, target)
-        );
+        assert_eq!(reply, nd_reply(ALL_NODES, (ROUTER, target), 0xa0, target));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod allocate;
 mod check;
+mod demo;
 mod policy;
 mod replay;
 mod trace;
@@ -18,10 +19,11 @@ use netvirt_std::replay::PortCapture;
 /// One policy file describes the whole virtual network: physical networks, hosts, routing domains with their
 /// subnets, and virtual machines. Every command reads it; every host derives its own part from it.
 #[derive(Parser)]
-#[command(version, arg_required_else_help = true, after_long_help = EXIT_STATUS)]
+#[command(version, after_long_help = EXIT_STATUS)]
 struct Cli {
+    /// Without a command, the demo.
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_STATUS: &str = "\
@@ -65,6 +67,19 @@ enum Command {
         --port blue-1 --in blue.pcap"
     )]
     Trace(TraceArgs),
+    /// Show three tenants with the same addresses on two hosts, who never meet.
+    ///
+    /// Builds the network of examples/three-tenants.toml in memory, with a TCP/IP stack for every virtual machine, lets
+    /// them talk inside their tenants and try to reach others, and says what flowed and what was refused. Needs no
+    /// rights, takes no real time for its simulated time, and ends with 0 only if all went as it must.
+    Demo(DemoArgs),
+}
+
+#[derive(Args, Default)]
+struct DemoArgs {
+    /// Where to write the frames of the wire [default: netvirt-demo.pcapng in the directory for temporary files].
+    #[arg(long, value_name = "FILE.pcapng")]
+    capture: Option<PathBuf>,
 }
 
 /// The one file that describes the virtual network.
@@ -125,7 +140,9 @@ struct TracedFrames {
 /// Carries out what the command line says.
 pub fn run() -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    let done = match command.unwrap_or(Command::Demo(DemoArgs::default())) {
+        Command::Demo(DemoArgs { capture }) => demo::run(capture.as_deref(), &mut out),
         Command::Check(PolicyArgs { file }) => check::run(&file, &mut out),
         Command::Allocate(PolicyArgs { file }) => allocate::run(&file, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),

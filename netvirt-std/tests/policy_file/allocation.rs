@@ -6,12 +6,16 @@ use crate::{THREE_TENANTS, WHOLE, edited, in_short};
 
 /// The examples' three tenants before `netvirt allocate` ran.
 fn unallocated() -> String {
-    let text = edited(
-        THREE_TENANTS,
-        "provider-addresses = [\"192.168.4.100\"]\n",
-        "",
-    );
-    edited(&text, "provider-addresses = [\"192.168.4.101\"]\n", "")
+    let given = ["192.168.4.100", "192.168.4.101", "192.168.4.102"];
+    given
+        .iter()
+        .fold(THREE_TENANTS.to_owned(), |text, address| {
+            edited(
+                &text,
+                &format!("provider-addresses = [\"{address}\"]\n"),
+                "",
+            )
+        })
 }
 
 fn allocated(text: &str) -> String {
@@ -31,7 +35,8 @@ fn the_example_was_made_by_it() {
         told,
         [
             "green-1 10.0.0.5 192.168.4.100",
-            "green-2 10.0.0.7 192.168.4.101"
+            "green-2 10.0.0.7 192.168.4.101",
+            "green-3 10.0.0.6 192.168.4.102"
         ]
     );
 }
@@ -62,8 +67,11 @@ fn the_lowest_free_address_is_given_and_none_in_use() {
     let text = edited(&text, "provider-addresses = [\"192.168.4.101\"]\n", "");
     let text = text + "provider-addresses = [\"192.168.4.101\"]\n";
     let (_, assigned) = allocate(&text, "network.toml").unwrap();
-    assert_eq!(assigned.len(), 1);
-    assert_eq!(assigned[0].provider_address.to_string(), "192.168.4.102");
+    let given: Vec<String> = assigned
+        .iter()
+        .map(|a| a.provider_address.to_string())
+        .collect();
+    assert_eq!(given, ["192.168.4.102", "192.168.4.103"]);
 }
 
 #[test]
@@ -89,6 +97,7 @@ fn comments_indentation_and_line_endings_stay() {
             [
                 format!("\tprovider-addresses = [\"192.168.4.100\"]{ending}"),
                 format!("provider-addresses = [\"192.168.4.101\"]{ending}"),
+                format!("provider-addresses = [\"192.168.4.102\"]{ending}"),
             ]
         );
         let rest: String = new
@@ -105,7 +114,7 @@ fn comments_indentation_and_line_endings_stay() {
 fn a_file_without_a_last_newline_gets_a_line() {
     let text = unallocated();
     let new = allocated(text.trim_end());
-    assert!(new.ends_with("addresses = [\"10.0.0.7\"]\nprovider-addresses = [\"192.168.4.101\"]"));
+    assert!(new.ends_with("addresses = [\"10.0.0.6\"]\nprovider-addresses = [\"192.168.4.102\"]"));
 }
 
 #[test]
@@ -157,7 +166,7 @@ fn an_exhausted_pool_is_an_error_at_the_pool() {
     let found = allocate(&text, "network.toml").unwrap_err();
     assert_eq!(
         in_short(&found),
-        "13:9 the pool of physical network \"site-1\" is exhausted; 118:14 needs a provider address; \
+        "13:9 the pool of physical network \"site-1\" is exhausted; 132:14 needs a provider address; \
          add another range to `pool`"
     );
 }
@@ -168,7 +177,7 @@ fn a_physical_network_without_a_pool_is_an_error() {
     let found = allocate(&edited(&unallocated(), pool, ""), "network.toml").unwrap_err();
     assert_eq!(
         in_short(&found),
-        "10:8 physical network \"site-1\" has no pool; 111:14 needs a provider address; add \
+        "10:8 physical network \"site-1\" has no pool; 125:14 needs a provider address; add \
          `pool = [\"first-last\"]` with free addresses of 192.168.4.0/24"
     );
 }
