@@ -52,6 +52,9 @@ pub fn run(sampler: &mut Sampler) {
         reach: Reach::Nvgre,
     };
     let mut ring = Ring::new(PASS);
+    if !WORK.iter().any(|work| sampler.wants(work)) {
+        return;
+    }
     for (work, direction) in [(WORK[0], Direction::Out), (WORK[1], Direction::In)] {
         let mut group = sampler.group(work, PASS);
         for contestant in CONTESTANTS {

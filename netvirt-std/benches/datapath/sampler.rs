@@ -51,6 +51,17 @@ impl Sampler {
         }
     }
 
+    /// Whether the command line asks for benchmarks of this group, so that others need not be prepared.
+    pub fn wants(&self, group: &str) -> bool {
+        let mut filters = std::env::args()
+            .skip(1)
+            .filter(|argument| !argument.starts_with('-'));
+        filters.next().is_none_or(|filter| {
+            let wanted = filter.split('/').next().unwrap_or_default();
+            group.contains(wanted)
+        })
+    }
+
     /// Opens a group of benchmarks whose pass does `operations`.
     pub fn group<'a>(&'a mut self, name: &str, operations: usize) -> Group<'a> {
         let mut benchmarks = self.criterion.benchmark_group(name);

@@ -67,6 +67,12 @@ pub fn run(sampler: &mut Sampler) {
         let mut ring = Ring::new(COLD_BUFFERS);
         for (reach, reach_name) in REACHES {
             for records in RECORDS {
+                let has_mixes = pages == Pages::Huge && records == 1_000_000;
+                let rows = rows_of(pages, reach_name, records);
+                let is_wanted = rows.iter().any(|(_, _, name)| sampler.wants(name));
+                if !is_wanted && !(has_mixes && sampler.wants(MIXES)) {
+                    continue;
+                }
                 let network = Network { records, reach };
                 let policies = network.load();
                 let mut path = WholePath::new(network, policies.live());
@@ -75,15 +81,12 @@ pub fn run(sampler: &mut Sampler) {
                     pages::huge_bytes() >> 20
                 );
                 path.verify(&mut ring);
-                for (direction, direction_name) in DIRECTIONS {
-                    for (distribution, distribution_name) in DISTRIBUTIONS {
-                        let name = row(pages, reach_name, direction_name, records, distribution_name);
-                        let mut trace = Trace::draw(&network, distribution);
-                        let mut group = sampler.group(&name, PASS);
-                        path.measure_row(&mut group, &mut ring, direction, &mut trace);
-                    }
+                for (direction, distribution, name) in rows {
+                    let mut trace = Trace::draw(&network, distribution);
+                    let mut group = sampler.group(&name, PASS);
+                    path.measure_row(&mut group, &mut ring, direction, &mut trace);
                 }
-                if pages == Pages::Huge && records == 1_000_000 {
+                if has_mixes {
                     let mut group = sampler.group(MIXES, PASS);
                     path.measure_mixes(&mut group, &mut ring, reach_name);
                 }
@@ -91,6 +94,22 @@ pub fn run(sampler: &mut Sampler) {
         }
     }
     pages::allocate_on(Pages::Small);
+}
+
+/// The rows that one network fills, with their names.
+fn rows_of(
+    pages: Pages,
+    reach: &str,
+    records: u32,
+) -> Vec<(Direction, Distribution, String)> {
+    let mut rows = Vec::new();
+    for (direction, direction_name) in DIRECTIONS {
+        for (distribution, distribution_name) in DISTRIBUTIONS {
+            let name = row(pages, reach, direction_name, records, distribution_name);
+            rows.push((direction, distribution, name));
+        }
+    }
+    rows
 }
 
 /// A worker and the policy it decides under.
