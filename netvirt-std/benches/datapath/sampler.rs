@@ -51,14 +51,15 @@ impl Sampler {
         }
     }
 
-    /// Whether the command line asks for benchmarks of this group, so that others need not be prepared.
+    /// Whether the command line may ask for benchmarks of this group, so that others need not be prepared. A filter
+    /// is a regular expression; here only the plain text that it begins with counts.
     pub fn wants(&self, group: &str) -> bool {
         let mut filters = std::env::args()
             .skip(1)
             .filter(|argument| !argument.starts_with('-'));
         filters.next().is_none_or(|filter| {
-            let wanted = filter.split('/').next().unwrap_or_default();
-            group.contains(wanted)
+            let plain = filter.split(|character| "/.*+?()[]{}|^$\\".contains(character));
+            group.contains(plain.into_iter().next().unwrap_or_default())
         })
     }
 

@@ -114,7 +114,6 @@ impl Network {
             subnets: SUBNETS as usize,
             domains: (SUBNETS / SUBNETS_PER_TENANT) as usize,
             customer_routes: SUBNETS as usize,
-            gateways: 0,
             peerings: 0,
             hosts: self.hosts() as usize + 1,
             host_addresses: self.hosts() as usize,
