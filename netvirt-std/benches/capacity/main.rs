@@ -43,7 +43,10 @@ fn report(name: &str, reach: Reach) -> f64 {
         seconds * 1e9 / changes,
         policies.live().version()
     );
-    println!("  {:<36} {:>14} {:>16}", "table", "bytes a copy", "bytes a record");
+    println!(
+        "  {:<36} {:>14} {:>16}",
+        "table", "bytes a copy", "bytes a record"
+    );
     let tables = network.capacity().bytes_of_tables();
     let per_record = |bytes: usize| bytes as f64 / changes;
     for (table, bytes) in &tables {
@@ -51,7 +54,12 @@ fn report(name: &str, reach: Reach) -> f64 {
     }
     let sum: usize = tables.iter().map(|(_, bytes)| bytes).sum();
     println!("  {:<36} {sum:>14} {:>16.2}", "one copy", per_record(sum));
-    println!("  {:<36} {:>14} {:>16.2}", "both copies", 2 * sum, per_record(2 * sum));
+    println!(
+        "  {:<36} {:>14} {:>16.2}",
+        "both copies",
+        2 * sum,
+        per_record(2 * sum)
+    );
     println!(
         "  {:<36} {resident:>14} {:>16.2}",
         "resident, process",

@@ -7,9 +7,7 @@ use smoltcp::wire::{
     Ipv4Packet, Ipv4Repr,
 };
 
-use crate::network::{
-    Network, OWN_ADDRESS, OWN_MAC, PROVIDER_ROUTER_MAC, Reach, SUBNETS,
-};
+use crate::network::{Network, OWN_ADDRESS, OWN_MAC, PROVIDER_ROUTER_MAC, Reach, SUBNETS};
 use crate::traffic::{Direction, HEADROOM, Packet, Ring, STRIDE, TUNNEL_LENGTH};
 
 /// Compares the first buffers of a ring with what the packets must have become.
@@ -45,7 +43,10 @@ pub fn check(
             // The FlowID is the datapath's own choice.
             found[TUNNEL_LENGTH - 1] = 0;
         }
-        assert!(found == expected, "{found:02x?}\nis not\n{expected:02x?}\n{packet:?}");
+        assert!(
+            found == expected,
+            "{found:02x?}\nis not\n{expected:02x?}\n{packet:?}"
+        );
     }
 }
 

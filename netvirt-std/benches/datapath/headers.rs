@@ -330,7 +330,10 @@ fn write_all(
         }
         "smoltcp" => {
             for (buffer, header) in buffers.zip(headers) {
-                emit_with_smoltcp(header, black_box(&mut buffer[HEADROOM - TUNNEL_LENGTH..HEADROOM]));
+                emit_with_smoltcp(
+                    header,
+                    black_box(&mut buffer[HEADROOM - TUNNEL_LENGTH..HEADROOM]),
+                );
             }
         }
         _ => {
@@ -371,6 +374,10 @@ fn verify_writer(contestant: &str, headers: &[OuterHeader], buffers: &[u8]) {
     for (buffer, header) in buffers.chunks(STRIDE).zip(headers) {
         let mut expected = [0; TUNNEL_LENGTH];
         emit_with_smoltcp(header, &mut expected);
-        assert_eq!(buffer[HEADROOM - TUNNEL_LENGTH..HEADROOM], expected, "{contestant}");
+        assert_eq!(
+            buffer[HEADROOM - TUNNEL_LENGTH..HEADROOM],
+            expected,
+            "{contestant}"
+        );
     }
 }

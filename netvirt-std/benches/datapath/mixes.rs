@@ -78,18 +78,30 @@ pub fn all(reach: Reach) -> Vec<Mix> {
         out("no record", Some(DropReason::NoRecord), |_, packet| {
             packet.destination += NOBODY;
         }),
-        out("no record, another subnet", Some(DropReason::NoRecord), |_, packet| {
-            packet.destination = (packet.destination ^ 1 << 20) + NOBODY;
-        }),
+        out(
+            "no record, another subnet",
+            Some(DropReason::NoRecord),
+            |_, packet| {
+                packet.destination = (packet.destination ^ 1 << 20) + NOBODY;
+            },
+        ),
         out("no route", Some(DropReason::NoRoute), |_, packet| {
             packet.destination ^= 0x0100_0000;
         }),
-        out("another's address", Some(DropReason::CaSpoof), |_, packet| {
-            std::mem::swap(&mut packet.source, &mut packet.destination);
-        }),
-        out("nobody's address", Some(DropReason::CaSpoof), |_, packet| {
-            packet.source = packet.destination + NOBODY;
-        }),
+        out(
+            "another's address",
+            Some(DropReason::CaSpoof),
+            |_, packet| {
+                std::mem::swap(&mut packet.source, &mut packet.destination);
+            },
+        ),
+        out(
+            "nobody's address",
+            Some(DropReason::CaSpoof),
+            |_, packet| {
+                packet.source = packet.destination + NOBODY;
+            },
+        ),
         out("another's MAC", Some(DropReason::MacSpoof), |_, packet| {
             packet.source_mac = packet.destination_mac;
         }),
@@ -110,26 +122,46 @@ fn nvgre() -> [Mix; 7] {
         inbound("no receiver", Some(DropReason::NoLocalDst), |_, packet| {
             packet.destination += NOBODY;
         }),
-        inbound("nobody's address", Some(DropReason::SrcPaMismatch), |_, packet| {
-            packet.source += NOBODY;
-        }),
-        inbound("no sender, no receiver", Some(DropReason::SrcPaMismatch), |_, packet| {
-            packet.source += NOBODY;
-            packet.destination += NOBODY;
-        }),
-        inbound("of another host", Some(DropReason::SrcPaMismatch), |_, packet| {
-            if let Some(tunnel) = &mut packet.tunnel {
-                tunnel.source ^= 1;
-            }
-        }),
-        inbound("another's MAC", Some(DropReason::InnerSrcMac), |_, packet| {
-            packet.source_mac = packet.destination_mac;
-        }),
-        inbound("unknown VSID", Some(DropReason::VsidUnknown), |_, packet| {
-            if let Some(tunnel) = &mut packet.tunnel {
-                tunnel.key += 0x0010_0000;
-            }
-        }),
+        inbound(
+            "nobody's address",
+            Some(DropReason::SrcPaMismatch),
+            |_, packet| {
+                packet.source += NOBODY;
+            },
+        ),
+        inbound(
+            "no sender, no receiver",
+            Some(DropReason::SrcPaMismatch),
+            |_, packet| {
+                packet.source += NOBODY;
+                packet.destination += NOBODY;
+            },
+        ),
+        inbound(
+            "of another host",
+            Some(DropReason::SrcPaMismatch),
+            |_, packet| {
+                if let Some(tunnel) = &mut packet.tunnel {
+                    tunnel.source ^= 1;
+                }
+            },
+        ),
+        inbound(
+            "another's MAC",
+            Some(DropReason::InnerSrcMac),
+            |_, packet| {
+                packet.source_mac = packet.destination_mac;
+            },
+        ),
+        inbound(
+            "unknown VSID",
+            Some(DropReason::VsidUnknown),
+            |_, packet| {
+                if let Some(tunnel) = &mut packet.tunnel {
+                    tunnel.key += 0x0010_0000;
+                }
+            },
+        ),
         inbound("not ours", None, |_, packet| {
             if let Some(tunnel) = &mut packet.tunnel {
                 tunnel.destination += 1;
@@ -140,12 +172,20 @@ fn nvgre() -> [Mix; 7] {
 
 fn rewrite() -> [Mix; 3] {
     [
-        inbound("nobody's address", Some(DropReason::SrcPaUnknown), |_, packet| {
-            packet.source ^= 0x8000_0000;
-        }),
-        inbound("wrong checksum", Some(DropReason::OuterMalformed), |_, packet| {
-            packet.damage = 0x0100;
-        }),
+        inbound(
+            "nobody's address",
+            Some(DropReason::SrcPaUnknown),
+            |_, packet| {
+                packet.source ^= 0x8000_0000;
+            },
+        ),
+        inbound(
+            "wrong checksum",
+            Some(DropReason::OuterMalformed),
+            |_, packet| {
+                packet.damage = 0x0100;
+            },
+        ),
         inbound("not ours", None, |_, packet| {
             packet.destination ^= 0x8000_0000;
         }),

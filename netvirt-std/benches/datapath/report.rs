@@ -65,18 +65,21 @@ fn rows() -> Vec<(Pages, &'static str, &'static str, u32, &'static str)> {
 }
 
 fn whole_path(results: &Results) {
-    heading(
-        "whole path: pages, method, direction, records",
-        columns(),
-    );
+    heading("whole path: pages, method, direction, records", columns());
     for (pages, reach, direction, records, distribution) in rows() {
         let name = row(pages, reach, direction, records, distribution);
-        line(&name, columns().map(|column| cell(results.get(&name, &column))));
+        line(
+            &name,
+            columns().map(|column| cell(results.get(&name, &column))),
+        );
     }
 }
 
 fn contests(results: &Results) {
-    heading("headers", headers::CONTESTANTS.iter().map(|name| (*name).into()));
+    heading(
+        "headers",
+        headers::CONTESTANTS.iter().map(|name| (*name).into()),
+    );
     for work in headers::WORK {
         line(
             work,
@@ -120,7 +123,10 @@ fn hostile(results: &Results) {
                 (Some(figures), Some(typical)) => format!("{:.2}", figures.median / typical.median),
                 _ => "-".into(),
             };
-            line(&mix.full_name(reach_name), [cell(figures), ratio].into_iter());
+            line(
+                &mix.full_name(reach_name),
+                [cell(figures), ratio].into_iter(),
+            );
         }
     }
 }

@@ -8,9 +8,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use managed::ManagedSlice;
 use netvirt_core::AddressBits;
-use netvirt_core::table::{
-    Entry, ExactTable, Key, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
-};
+use netvirt_core::table::{Entry, ExactTable, Key, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for};
 use netvirt_std::cpu::HostCpu;
 
 use crate::pages::{self, Pages};
@@ -66,7 +64,10 @@ fn value(number: usize) -> u64 {
 pub fn run(sampler: &mut Sampler) {
     pages::allocate_on(Pages::Huge);
     for entries in ENTRIES {
-        if !ASKED.iter().any(|asked| sampler.wants(&row(entries, asked))) {
+        if !ASKED
+            .iter()
+            .any(|asked| sampler.wants(&row(entries, asked)))
+        {
             continue;
         }
         let tables = Tables::new(entries);
@@ -194,7 +195,9 @@ impl Tables {
             });
             let candidates = probes.map(|probe| table.candidates::<HostCpu>(&probe));
             for ((answer, candidates), (key, _)) in answers.iter_mut().zip(&candidates).zip(keys) {
-                *answer = table.resolve(candidates, key).map_or(0, |(_, slot)| slot.value);
+                *answer = table
+                    .resolve(candidates, key)
+                    .map_or(0, |(_, slot)| slot.value);
             }
         }
     }

@@ -3,9 +3,7 @@
 use netvirt_core::datapath::Ingress;
 use netvirt_core::{MacAddress, PortId, UplinkId};
 
-use crate::network::{
-    Network, OWN_ADDRESS, OWN_MAC, PROVIDER_ROUTER_MAC, Reach, SUBNETS,
-};
+use crate::network::{Network, OWN_ADDRESS, OWN_MAC, PROVIDER_ROUTER_MAC, Reach, SUBNETS};
 
 /// Bytes in front of a frame in its buffer.
 pub const HEADROOM: usize = 128;
@@ -181,7 +179,13 @@ impl Packet {
                 let (outer, customer) = frame.split_at_mut(TUNNEL_LENGTH);
                 write_ethernet(outer, OWN_MAC, PROVIDER_ROUTER_MAC);
                 let length = 20 + 8 + customer.len();
-                write_ipv4(&mut outer[14..34], length, 47, tunnel.source, tunnel.destination);
+                write_ipv4(
+                    &mut outer[14..34],
+                    length,
+                    47,
+                    tunnel.source,
+                    tunnel.destination,
+                );
                 outer[34..38].copy_from_slice(&[0x20, 0, 0x65, 0x58]);
                 outer[38..42].copy_from_slice(&tunnel.key.to_be_bytes());
                 self.write_customer(customer);
@@ -197,7 +201,9 @@ impl Packet {
         frame[24] ^= a;
         frame[25] ^= b;
         let tcp: &mut [u8; 20] = (&mut frame[34..54]).try_into().expect("20 bytes");
-        *tcp = [0, 0, 1, 187, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 16, 0, 0, 0, 0, 0];
+        *tcp = [
+            0, 0, 1, 187, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 16, 0, 0, 0, 0, 0,
+        ];
         tcp[..2].copy_from_slice(&self.port.to_be_bytes());
         let pseudo = sum(&self.source.to_be_bytes())
             + sum(&self.destination.to_be_bytes())
@@ -219,7 +225,9 @@ fn write_ethernet(frame: &mut [u8], destination: MacAddress, source: MacAddress)
 
 fn write_ipv4(header: &mut [u8], length: usize, protocol: u8, source: u32, destination: u32) {
     let header: &mut [u8; 20] = header.try_into().expect("20 bytes");
-    *header = [0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    *header = [
+        0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, protocol, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
     header[2..4].copy_from_slice(&(length as u16).to_be_bytes());
     header[12..16].copy_from_slice(&source.to_be_bytes());
     header[16..20].copy_from_slice(&destination.to_be_bytes());

@@ -45,13 +45,7 @@ pub const HANDOVERS: [(bool, bool, &str); 4] = [
 pub const MIXES: &str = "mixes";
 
 /// The name of the group of one row of the table.
-pub fn row(
-    pages: Pages,
-    reach: &str,
-    direction: &str,
-    records: u32,
-    distribution: &str,
-) -> String {
+pub fn row(pages: Pages, reach: &str, direction: &str, records: u32, distribution: &str) -> String {
     format!("{pages}, {reach} {direction}, {records}, {distribution}")
 }
 
@@ -97,11 +91,7 @@ pub fn run(sampler: &mut Sampler) {
 }
 
 /// The rows that one network fills, with their names.
-fn rows_of(
-    pages: Pages,
-    reach: &str,
-    records: u32,
-) -> Vec<(Direction, Distribution, String)> {
+fn rows_of(pages: Pages, reach: &str, records: u32) -> Vec<(Direction, Distribution, String)> {
     let mut rows = Vec::new();
     for (direction, direction_name) in DIRECTIONS {
         for (distribution, distribution_name) in DISTRIBUTIONS {
@@ -164,7 +154,11 @@ impl<'p> WholePath<'p> {
             Direction::Out => after.transmitted - before.transmitted,
             Direction::In => after.delivered - before.delivered,
         };
-        assert_eq!(gone, after.received - before.received, "a typical packet was refused");
+        assert_eq!(
+            gone,
+            after.received - before.received,
+            "a typical packet was refused"
+        );
     }
 
     /// Decides and edits the frames of a pass.
@@ -250,7 +244,12 @@ impl<'p> WholePath<'p> {
                 (None, None) => true,
                 _ => false,
             };
-            assert!(is_right, "{}: {:?}", mix.name, verdict.reason.map(DropReason::name));
+            assert!(
+                is_right,
+                "{}: {:?}",
+                mix.name,
+                verdict.reason.map(DropReason::name)
+            );
         }
     }
 }
