@@ -1,4 +1,32 @@
-//! The netvirt host switch.
+//! The netvirt host switch: [`netvirt_core`] with memory, a policy file and captures around it.
+//!
+//! One file describes the whole virtual network, every host derives its part from it, and a [`Switch`](switch::Switch)
+//! carries that out, frame by frame. The program `netvirt` is made of this library.
+//!
+//! ```
+//! use netvirt_std::policy_file::PolicyFile;
+//! use netvirt_std::replay::Replay;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let text = include_str!("../../examples/two-hosts.toml");
+//! let file = PolicyFile::parse(text, "two-hosts.toml").map_err(|errors| errors.to_string())?;
+//! let host = file.for_host("host-1")?;
+//! let replay = Replay::new(&host)?;
+//! assert_eq!(replay.switch().policy().version(), 1);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | Module | What is in it |
+//! |---|---|
+//! | [`policy_file`] | the file: read, checked, given provider addresses, and derived for one host |
+//! | [`memory`] | the tables of a host on the heap, of the size that its policy needs |
+//! | [`switch`] | a host's switch without its devices, and the frames that wait for a next hop |
+//! | [`capture`] | pcap and pcapng |
+//! | [`replay`] | captured frames through a switch, offline |
+//! | [`explain`] | a decision in words, with its near misses |
+//! | [`cpu`] | what this processor can do for the core's tables |
+//! | [`report`], [`hex`] | tables of text, and bytes as text |
 
 pub mod capture;
 pub mod cpu;
