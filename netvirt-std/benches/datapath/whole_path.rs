@@ -64,7 +64,7 @@ pub fn run(sampler: &mut Sampler) {
                 let has_mixes = pages == Pages::Huge && records == 1_000_000;
                 let rows = rows_of(pages, reach_name, records);
                 let is_wanted = rows.iter().any(|(_, _, name)| sampler.wants(name));
-                if !is_wanted && !(has_mixes && sampler.wants(MIXES)) {
+                if !(is_wanted || has_mixes && sampler.wants(MIXES)) {
                     continue;
                 }
                 let network = Network { records, reach };
