@@ -13,7 +13,7 @@ use crate::whole_path::{
 /// What a packet should cost at most, in nanoseconds, in batches of 32 from hot buffers.
 const REACH: [(u32, f64); 2] = [(1_000, 25.0), (1_000_000, 45.0)];
 const LABEL: usize = 50;
-const CELL: usize = 14;
+const CELL: usize = 18;
 
 /// Prints everything that was measured: nanoseconds an operation, least and median sample.
 pub fn print(results: &Results) {
