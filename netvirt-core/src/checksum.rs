@@ -132,12 +132,11 @@ pub fn sum(bytes: &[u8]) -> u16 {
 #[inline]
 pub fn ipv4_header_sum(header: &[u8; 20]) -> u16 {
     let (words, _) = header.as_chunks::<4>();
-    fold(
-        words
-            .iter()
-            .map(|word| u64::from(u32::from_be_bytes(*word)))
-            .sum(),
-    )
+    let words = words
+        .iter()
+        .map(|word| u64::from(u32::from_ne_bytes(*word)));
+    // A sum of swapped words is the swapped sum (RFC 1071 §2 (B)).
+    u16::from_be(fold(words.sum()))
 }
 
 /// The sum of the pseudo header that TCP, UDP and ICMPv6 put before their `length` bytes. IPv4 (RFC 9293

@@ -1,7 +1,7 @@
 //! One frame on its way through the passes.
 
 use crate::address::{AddressBits, Family, Vsid};
-use crate::policy::{Location, Policy, Record, provider_key};
+use crate::policy::{Host, Location, Policy, Record, provider_key};
 use crate::table::{Candidates, Cpu, Key, Probe};
 use crate::wire::Facts;
 
@@ -145,14 +145,14 @@ impl Job {
     pub fn follow_index<C: Cpu>(&self, policy: &Policy<'_>) {
         if self.stage == Stage::Rewrite {
             for candidates in &self.candidates {
-                for number in policy.rewrite_index().numbers(candidates) {
+                if let Some(number) = policy.rewrite_index().likely_number(candidates) {
                     policy.records().prefetch::<C>(number);
                 }
             }
         }
     }
 
-    /// Finds the records and asks for the header template that comes next.
+    /// Finds the records and asks for the far host, if there is one.
     #[inline(always)]
     pub fn resolve<C: Cpu>(&mut self, policy: &Policy<'_>) {
         match self.stage {
@@ -176,13 +176,36 @@ impl Job {
                     let found = policy.records().resolve(candidates, key);
                     *slot = found.map_or(NOT_FOUND, |(slot, _)| slot);
                 }
-                let far = if self.stage == Stage::Outbound {
-                    self.destination(policy)
-                } else {
-                    self.source(policy)
-                };
-                prefetch_template::<C>(policy, far);
+                if let Some(host) = self.far_host(policy) {
+                    C::prefetch(host);
+                }
             }
+        }
+    }
+
+    /// Asks for the header template of the far host.
+    #[inline(always)]
+    pub fn follow_host<C: Cpu>(&self, policy: &Policy<'_>) {
+        if let Some(template) = self
+            .far_host(policy)
+            .and_then(|host| host.path_for(0))
+            .and_then(|path| policy.template(path))
+        {
+            C::prefetch(template);
+        }
+    }
+
+    /// The host that the packet goes to or, out of a tunnel, comes from. A rewritten packet comes from none.
+    #[inline(always)]
+    fn far_host<'p>(&self, policy: &'p Policy<'_>) -> Option<&'p Host> {
+        let record = match self.stage {
+            Stage::Outbound => self.destination(policy),
+            Stage::Tunnel => self.source(policy),
+            Stage::Rewrite | Stage::Decided => None,
+        };
+        match record?.location() {
+            Location::Host(host) => policy.host(host),
+            Location::Port(_) => None,
         }
     }
 
@@ -210,17 +233,5 @@ impl Job {
             Stage::Decided => None,
         };
         of_receiver.or_else(|| policy.subnet_of(vsid))
-    }
-}
-
-#[inline(always)]
-fn prefetch_template<C: Cpu>(policy: &Policy<'_>, record: Option<&Record>) {
-    let Some(Location::Host(host)) = record.map(Record::location) else {
-        return;
-    };
-    if let Some(path) = policy.host(host).and_then(|host| host.path_for(0))
-        && let Some(template) = policy.template(path)
-    {
-        C::prefetch(template);
     }
 }

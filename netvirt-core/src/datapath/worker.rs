@@ -111,6 +111,9 @@ impl<'s> Worker<'s> {
         for (job, _) in self.jobs.iter_mut().zip(frames) {
             job.resolve::<C>(policy);
         }
+        for (job, _) in self.jobs.iter().zip(frames) {
+            job.follow_host::<C>(policy);
+        }
         for ((job, frame), verdict) in self.jobs.iter().zip(frames).zip(verdicts) {
             let concluded = match job.stage {
                 Stage::Outbound => outbound::conclude(job, policy, frame, verdict, observer),

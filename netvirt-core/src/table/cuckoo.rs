@@ -86,6 +86,14 @@ impl Candidates {
         mask: 0,
     };
 
+    /// The first of them.
+    #[inline(always)]
+    fn first(&self) -> Option<u32> {
+        let lane = self.mask.trailing_zeros();
+        let bucket = select_unpredictable(lane < 8, self.first, self.second);
+        (self.mask != 0).then_some(slot_number(bucket, lane & 7))
+    }
+
     #[inline(always)]
     fn slots(self) -> impl Iterator<Item = u32> {
         let Self {
@@ -169,7 +177,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         }
     }
 
-    /// Matches the tags of both buckets and asks for the slots that match.
+    /// Matches the tags of both buckets and asks for the first slot that matches, nearly always the only one.
     #[inline(always)]
     pub fn candidates<C: Cpu>(&self, probe: &Probe) -> Candidates {
         let Probe { first, second, tag } = *probe;
@@ -179,10 +187,11 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
             second,
             mask,
         };
-        for slot in candidates.slots() {
-            if let Some(value) = self.slots.get(slot as usize) {
-                C::prefetch(value);
-            }
+        if let Some(value) = candidates
+            .first()
+            .and_then(|slot| self.slots.get(slot as usize))
+        {
+            C::prefetch(value);
         }
         candidates
     }
@@ -194,7 +203,22 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         candidates: &Candidates,
         is_match: impl Fn(&V) -> bool,
     ) -> Option<(u32, &V)> {
-        candidates.slots().find_map(|slot| {
+        let slot = candidates.first()?;
+        match self.slots.get(slot as usize) {
+            Some(value) if is_match(value) => Some((slot, value)),
+            _ => self.resolve_rest(candidates, is_match),
+        }
+    }
+
+    /// Two keys of one bucket share a tag once in thousands.
+    #[cold]
+    #[inline(never)]
+    fn resolve_rest(
+        &self,
+        candidates: &Candidates,
+        is_match: impl Fn(&V) -> bool,
+    ) -> Option<(u32, &V)> {
+        candidates.slots().skip(1).find_map(|slot| {
             let value = self.slots.get(slot as usize)?;
             is_match(value).then_some((slot, value))
         })
@@ -219,12 +243,10 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         self.slots.get(slot as usize)
     }
 
-    /// The candidates themselves, not knowing yet which is the right one.
+    /// The first candidate, not knowing yet whether it is the right one.
     #[inline(always)]
-    pub(super) fn values(&self, candidates: &Candidates) -> impl Iterator<Item = &V> {
-        candidates
-            .slots()
-            .filter_map(|slot| self.slots.get(slot as usize))
+    pub(super) fn first_candidate(&self, candidates: &Candidates) -> Option<&V> {
+        self.slots.get(candidates.first()? as usize)
     }
 
     /// The entry in `slot`, to be changed without changing what it is found by.

@@ -66,11 +66,11 @@ impl<'s> Index<'s> {
         self.numbers.candidates::<C>(probe)
     }
 
-    /// Between stages two and three: the numbers that come into question, so that the entries which they
-    /// stand for can be asked for.
+    /// Between stages two and three: the number that most likely is the right one, so that the entry which it
+    /// stands for can be asked for.
     #[inline(always)]
-    pub fn numbers(&self, candidates: &Candidates) -> impl Iterator<Item = u32> {
-        self.numbers.values(candidates).copied()
+    pub fn likely_number(&self, candidates: &Candidates) -> Option<u32> {
+        self.numbers.first_candidate(candidates).copied()
     }
 
     /// Stage three: the candidate that `is_match` recognises as the number for the key.
