@@ -13,14 +13,11 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use managed::ManagedSlice;
 use netvirt_core::PortId;
-use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
-use netvirt_core::datapath::{Ingress, Worker};
+use netvirt_core::datapath::Ingress;
 use netvirt_core::policy::{Change, Neighbour, Transaction};
 use netvirt_core::table::Seed;
 use netvirt_std::capture::{CaptureReader, CaptureWriter, Direction};
-use netvirt_std::memory::HostCapacity;
 use netvirt_std::policy_file::{HostPolicy, PolicyFile};
 use netvirt_std::switch::{Egress, Sent, Switch};
 
@@ -113,14 +110,9 @@ fn neighbours_of(host: &str, file: &PolicyFile) -> Vec<Change> {
 
 /// The host's switch, its policy in force. What it announces on the uplink when it starts is of no interest here.
 fn switch_of(host: &HostPolicy) -> Result<Switch, Box<dyn Error>> {
-    let capacity = HostCapacity::for_changes(&host.changes);
-    let counters = Counters::new(
-        ManagedSlice::Owned(vec![PortCounters::ZERO; capacity.ports]),
-        ManagedSlice::Owned(vec![SubnetCounters::ZERO; capacity.subnets]),
-    );
     // Drawn at random where tenants are not to be trusted; here the same input gives the same output.
     let seed = Seed::new(0, 0);
-    let mut switch = Switch::new(capacity.policies(seed), Worker::new(counters));
+    let mut switch = Switch::with_room_for(&host.changes, seed);
     switch.apply(Transaction::new(&host.encode()), &mut Vec::new())?;
     Ok(switch)
 }

@@ -16,14 +16,11 @@ use std::collections::{HashMap, VecDeque};
 use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr};
 
-use managed::ManagedSlice;
-use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
-use netvirt_core::datapath::{Ingress, Worker};
+use netvirt_core::datapath::Ingress;
 use netvirt_core::policy::Transaction;
 use netvirt_core::table::Seed;
 use netvirt_core::wire::{NvgrePacket, ethertype};
 use netvirt_core::{PortId, UplinkId};
-use netvirt_std::memory::HostCapacity;
 use netvirt_std::policy_file::{HostPolicy, PolicyFile, PortInfo};
 use netvirt_std::switch::{Egress, Sent, Switch};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -180,14 +177,9 @@ struct Host {
 impl Host {
     /// Puts the host's policy in force. Nobody hears what it announces on the uplink: the other is not there yet.
     fn start(policy: &HostPolicy) -> Result<Self, Box<dyn Error>> {
-        let capacity = HostCapacity::for_changes(&policy.changes);
-        let counters = Counters::new(
-            ManagedSlice::Owned(vec![PortCounters::ZERO; capacity.ports]),
-            ManagedSlice::Owned(vec![SubnetCounters::ZERO; capacity.subnets]),
-        );
         // Drawn at random where tenants are not to be trusted.
         let seed = Seed::new(0, 0);
-        let mut switch = Switch::new(capacity.policies(seed), Worker::new(counters));
+        let mut switch = Switch::with_room_for(&policy.changes, seed);
         switch.apply(Transaction::new(&policy.encode()), &mut Vec::new())?;
         Ok(Self {
             name: policy.name.clone(),

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use managed::ManagedSlice;
+use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
+use netvirt_core::datapath::Worker;
 use netvirt_core::edit::Template;
 use netvirt_core::policy::{
     Change, Domain, Host, HostAddress, Location, Method, NeighbourEntry, Path, Peering, Place,
@@ -135,6 +137,14 @@ impl HostCapacity {
     /// Both copies of an empty policy. See [`Policy::new`] for the seed.
     pub fn policies(&self, seed: Seed) -> Policies<'static> {
         Policies::new(self.policy(seed), self.policy(seed))
+    }
+
+    /// A worker with counters for every port and every subnet.
+    pub fn worker(&self) -> Worker<'static> {
+        Worker::new(Counters::new(
+            filled(self.ports, PortCounters::ZERO),
+            filled(self.subnets, SubnetCounters::ZERO),
+        ))
     }
 
     /// How many bytes each table of one copy takes.

@@ -7,10 +7,12 @@ use netvirt_core::policy::{
     Change, Neighbour, NextHop, Policies, Policy, Refused, Transaction, TransactionWriter,
 };
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned, Reply};
+use netvirt_core::table::Seed;
 use netvirt_core::trace::{Observer, Unobserved};
 use netvirt_core::{PortId, ProviderAddress, UplinkId, Vsid};
 
 use crate::held::{HeldFrames, QueueFull};
+use crate::memory::HostCapacity;
 
 /// Where a frame leaves the switch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +126,13 @@ impl Switch {
             buffer: Vec::new(),
             released: 0,
         }
+    }
+
+    /// A switch with room for these changes and some more, and an empty policy still: the changes are yet to be
+    /// [applied](Self::apply). See [`Policy::new`] for the seed.
+    pub fn with_room_for(changes: &[Change], seed: Seed) -> Self {
+        let capacity = HostCapacity::for_changes(changes);
+        Self::new(capacity.policies(seed), capacity.worker())
     }
 
     /// The policy that packets see.

@@ -70,10 +70,12 @@ impl<'s> Worker<'s> {
         frames: &[Frame<'_>],
         verdicts: &mut [Verdict<'p>],
     ) -> usize {
+        let decided = frames.len().min(verdicts.len());
+        let frames = frames.get(..decided).unwrap_or_default();
         for (frames, verdicts) in frames.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
             self.process_chunk::<C>(policy, frames, verdicts, &mut Unobserved);
         }
-        frames.len().min(verdicts.len())
+        decided
     }
 
     /// Each pass takes all frames before the next begins, so that their waits for memory overlap.

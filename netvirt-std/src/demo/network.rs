@@ -4,10 +4,8 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::net::IpAddr;
 
-use managed::ManagedSlice;
 use netvirt_core::MacAddress;
-use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
-use netvirt_core::datapath::{Ingress, Worker};
+use netvirt_core::datapath::Ingress;
 use netvirt_core::policy::{Change, Method, RouteTarget, Transaction};
 use netvirt_core::table::Seed;
 use netvirt_core::{PortId, UplinkId};
@@ -18,7 +16,6 @@ use super::look::Content;
 use super::machine::{Machine, MachineConfig};
 use super::witness::{OnWire, Witness};
 use crate::capture::{CaptureWriter, Direction, InterfaceId};
-use crate::memory::HostCapacity;
 use crate::policy_file::{HostPolicy, PolicyFile};
 use crate::switch::{Egress, Sent, Switch};
 
@@ -366,12 +363,7 @@ fn tenant_of(machine: &str) -> &str {
 }
 
 fn switch_of(policy: &HostPolicy) -> Switch {
-    let capacity = HostCapacity::for_changes(&policy.changes);
-    let counters = Counters::new(
-        ManagedSlice::Owned(vec![PortCounters::ZERO; capacity.ports]),
-        ManagedSlice::Owned(vec![SubnetCounters::ZERO; capacity.subnets]),
-    );
     // The same every time, so that the demo is.
     let seed = Seed::new(0x6e65_7476_6972_7431, 0x6e65_7476_6972_7432);
-    Switch::new(capacity.policies(seed), Worker::new(counters))
+    Switch::with_room_for(&policy.changes, seed)
 }

@@ -1,9 +1,7 @@
 //! The switch that captured frames are pushed through.
 
-use managed::ManagedSlice;
 use netvirt_core::UplinkId;
-use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
-use netvirt_core::datapath::{Ingress, Worker};
+use netvirt_core::datapath::Ingress;
 use netvirt_core::policy::{Refused, Transaction};
 use netvirt_core::table::Seed;
 use netvirt_core::trace::{Observer, Step};
@@ -13,7 +11,6 @@ use super::counters::CounterLine;
 use super::input::Place;
 use super::line::FrameLine;
 use crate::capture::CapturedFrame;
-use crate::memory::HostCapacity;
 use crate::policy_file::HostPolicy;
 use crate::switch::{Decision, Sent, Switch};
 
@@ -52,12 +49,7 @@ impl<'h> Replay<'h> {
     /// # Errors
     /// The core refuses the policy.
     pub fn new(host: &'h HostPolicy) -> Result<Self, Refused> {
-        let capacity = HostCapacity::for_changes(&host.changes);
-        let counters = Counters::new(
-            ManagedSlice::Owned(vec![PortCounters::ZERO; capacity.ports]),
-            ManagedSlice::Owned(vec![SubnetCounters::ZERO; capacity.subnets]),
-        );
-        let mut switch = Switch::new(capacity.policies(SEED), Worker::new(counters));
+        let mut switch = Switch::with_room_for(&host.changes, SEED);
         let mut announcements = Vec::new();
         switch.apply(Transaction::new(&host.encode()), &mut announcements)?;
         Ok(Self {
