@@ -162,6 +162,9 @@ fn check_gateway_source(
     facts: &Facts,
     family: Family,
 ) -> Result<(), DropReason> {
+    if !resolve::may_be_beyond_gateway(family, facts.source_address) {
+        return Err(DropReason::CaSpoof);
+    }
     let subnet = policy.subnet(entry.subnet);
     let domain = subnet.and_then(|subnet| policy.domain(subnet.domain));
     match domain.map(|domain| policy.source_route(domain, family, facts.source_address)) {
