@@ -1,6 +1,7 @@
 //! Frames that wait for a next hop's MAC address: few, and not for long.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
@@ -35,31 +36,38 @@ pub(crate) struct HeldFrames {
 }
 
 impl HeldFrames {
-    /// Keeps a frame. Says whether the next hop is to be asked, for the first time or once more.
-    pub fn keep(&mut self, next_hop: &NextHop, frame: Sent, now: u64) -> Result<bool, QueueFull> {
-        let key = (next_hop.uplink.0, next_hop.address);
-        let has_room = self.next_hops.len() < MOST_NEXT_HOPS || self.next_hops.contains_key(&key);
-        if !has_room {
-            return Err(QueueFull);
-        }
-        let mut ask = false;
-        let waiting = self.next_hops.entry(key).or_insert_with(|| {
-            ask = true;
-            Waiting {
-                first_asked: now,
-                last_asked: now,
-                frames: Vec::new(),
+    /// Whether a next hop that a frame has to wait for is to be asked, for the first time or once more.
+    pub fn is_to_be_asked(&mut self, next_hop: &NextHop, now: u64) -> Result<bool, QueueFull> {
+        let has_room = self.next_hops.len() < MOST_NEXT_HOPS;
+        match self.next_hops.entry(key_of(next_hop)) {
+            Entry::Vacant(place) if has_room => {
+                place.insert(Waiting {
+                    first_asked: now,
+                    last_asked: now,
+                    frames: Vec::new(),
+                });
+                Ok(true)
             }
-        });
+            Entry::Vacant(_) => Err(QueueFull),
+            Entry::Occupied(mut place) => {
+                let waiting = place.get_mut();
+                let is_due = now.saturating_sub(waiting.last_asked) >= ASK_AGAIN;
+                if is_due {
+                    waiting.last_asked = now;
+                }
+                Ok(is_due)
+            }
+        }
+    }
+
+    /// Keeps a frame for a next hop that was asked.
+    pub fn keep(&mut self, next_hop: &NextHop, frame: Sent) -> Result<(), QueueFull> {
+        let waiting = self.next_hops.get_mut(&key_of(next_hop)).ok_or(QueueFull)?;
         if waiting.frames.len() == MOST_FRAMES {
             return Err(QueueFull);
         }
-        if now.saturating_sub(waiting.last_asked) >= ASK_AGAIN {
-            waiting.last_asked = now;
-            ask = true;
-        }
         waiting.frames.push(frame);
-        Ok(ask)
+        Ok(())
     }
 
     /// What waited for a next hop; none if it was not asked for.
@@ -77,4 +85,8 @@ impl HeldFrames {
         });
         given_up
     }
+}
+
+fn key_of(next_hop: &NextHop) -> (u32, IpAddr) {
+    (next_hop.uplink.0, next_hop.address)
 }

@@ -308,13 +308,13 @@ fn carry_out(
         return Ok(());
     };
     let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
-    if held
-        .keep(&next_hop, outgoing, now)
-        .map_err(|QueueFull| DropReason::NeighbourQueueFull)?
-    {
+    // The question is asked again even if there is no room for the frame: the first one may have been lost.
+    let is_to_be_asked = held.is_to_be_asked(&next_hop, now);
+    if is_to_be_asked.map_err(|QueueFull| DropReason::NeighbourQueueFull)? {
         sent.push(solicitation(&next_hop).ok_or(DropReason::NoPath)?);
     }
-    Ok(())
+    held.keep(&next_hop, outgoing)
+        .map_err(|QueueFull| DropReason::NeighbourQueueFull)
 }
 
 /// The frame that a verdict makes: the edited frame, or the answer to it. A frame that is to be held still lacks

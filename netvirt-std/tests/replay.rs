@@ -284,6 +284,18 @@ fn an_answer_that_nobody_asked_for_is_not_believed() {
 }
 
 #[test]
+fn a_next_hop_is_asked_again_though_no_more_frames_can_wait_for_it() {
+    let captures = Captures::new();
+    let times = [0, 1, 2, 3, SECOND, SECOND + 1, 2 * SECOND];
+    let blue = captures.input("blue-1", &times.map(|time| (time, blue_frame())));
+    let lines = replay(TWO_HOSTS, "host-1", &[blue]);
+    let verdicts: Vec<_> = lines[3..7].iter().map(verdict).collect();
+    assert_eq!(verdicts, ["dropped"; 4]);
+    let questions: Vec<_> = lines[..7].iter().map(|line| out(line).len()).collect();
+    assert_eq!(questions, [1, 0, 0, 0, 1, 0, 1]);
+}
+
+#[test]
 fn what_waits_is_bounded_and_given_up_in_the_end() {
     let captures = Captures::new();
     let times = [0, 1, 2, 3, 4 * SECOND];

@@ -105,7 +105,7 @@ fn check_header(
 }
 
 #[inline(always)]
-fn is_unicast(family: Family, address: AddressBits) -> bool {
+pub(super) fn is_unicast(family: Family, address: AddressBits) -> bool {
     match family {
         Family::Ipv4 => {
             let first = address.low >> 24;

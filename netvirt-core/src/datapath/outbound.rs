@@ -162,6 +162,9 @@ fn check_gateway_source(
     facts: &Facts,
     family: Family,
 ) -> Result<(), DropReason> {
+    if !resolve::may_be_beyond_gateway(family, facts.source_address) {
+        return Err(DropReason::CaSpoof);
+    }
     let subnet = policy.subnet(entry.subnet);
     let domain = subnet.and_then(|subnet| policy.domain(subnet.domain));
     match domain.map(|domain| policy.source_route(domain, family, facts.source_address)) {
@@ -262,8 +265,11 @@ impl<'p> Departure<'_, 'p, '_> {
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
     ) -> Result<(), DropReason> {
-        if heading.is_routed && self.job.facts.hop_limit <= 1 {
-            return Err(DropReason::TtlExceeded);
+        if heading.is_routed {
+            self.check_crossing(record)?;
+            if self.job.facts.hop_limit <= 1 {
+                return Err(DropReason::TtlExceeded);
+            }
         }
         match record.location() {
             Location::Port(port) => {
@@ -280,6 +286,33 @@ impl<'p> Departure<'_, 'p, '_> {
                 }
                 _ => self.encapsulate(heading, record, host, verdict, observer),
             },
+        }
+    }
+
+    /// What crosses subnets must come from where the receiver's host would look for its sender: out of a prefix of
+    /// the sender's own subnet, or as a gateway's guest to the gateway's own domain. A receiver on this host is not
+    /// told otherwise.
+    #[inline(always)]
+    fn check_crossing(&self, record: &Record) -> Result<(), DropReason> {
+        let (policy, number) = (self.policy, self.entry.subnet);
+        let address = self.job.facts.source_address;
+        let subnet = policy.subnet(number).ok_or(DropReason::NoRoute)?;
+        if self.source.is_none() {
+            let target = policy.subnet(record.subnet).map(|target| target.domain);
+            return match target == Some(subnet.domain) {
+                true => Ok(()),
+                false => Err(DropReason::CaSpoof),
+            };
+        }
+        let is_attached = subnet.holds(self.family, address)
+            || policy
+                .domain(subnet.domain)
+                .and_then(|domain| policy.source_route(domain, self.family, address))
+                .is_some_and(|route| route.subnet == number);
+        if is_attached {
+            Ok(())
+        } else {
+            Err(DropReason::NoRoute)
         }
     }
 

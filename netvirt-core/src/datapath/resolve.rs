@@ -1,5 +1,6 @@
 //! Where a packet of a virtual machine is to go: subnet, routes of its domain, host, path.
 
+use super::inbound::is_unicast;
 use super::job::Heading;
 use super::reason::DropReason;
 use super::verdict::{Outcome, Verdict};
@@ -84,15 +85,25 @@ pub(super) fn route<'p>(
     observer: &mut impl Observer,
 ) -> Option<&'p Route> {
     let domain = policy.domain(subnet.domain)?;
-    let is_link_local = family == Family::Ipv6 && address.high >> 54 == 0xfe80 >> 6;
     let route = policy
         .route_to(domain, family, address)
-        .filter(|_| !is_link_local);
+        .filter(|_| !is_link_local(family, address));
     observer.note(|| Step::Route {
         address: address.to_ip(family),
         route: route.and_then(|route| Some((route.prefix()?, route.target()))),
     });
     route
+}
+
+#[inline(always)]
+fn is_link_local(family: Family, address: AddressBits) -> bool {
+    family == Family::Ipv6 && address.high >> 54 == 0xfe80 >> 6
+}
+
+/// Whether a gateway may speak for an address that no subnet holds: nobody beyond it has a link-local one, which may
+/// be the router's, or one that no single machine can own.
+pub(super) fn may_be_beyond_gateway(family: Family, address: AddressBits) -> bool {
+    is_unicast(family, address) && !is_link_local(family, address)
 }
 
 /// Whether an address is the gateway of the subnet that a route leads to.

@@ -237,13 +237,13 @@ impl<'p> Arrival<'_, 'p, '_> {
     #[inline(never)]
     fn redirect(&self, host: HostId, verdict: &mut Verdict<'p>) -> Result<(), DropReason> {
         let facts = &self.job.facts;
-        if !self
-            .policy
-            .provider_addresses()
-            .any(|own| own.mac == facts.destination)
-        {
-            return Err(DropReason::OuterDstMac);
-        }
+        let address = facts.destination_address.to_ip(self.family);
+        self.check_link(
+            self.policy
+                .on_link_source(address)
+                .and_then(|number| self.policy.provider_address(number))
+                .ok_or(DropReason::NoPath)?,
+        )?;
         self.check_header()?;
         if facts.hop_limit <= 1 {
             return Err(DropReason::TtlExceeded);

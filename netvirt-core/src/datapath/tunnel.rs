@@ -319,7 +319,10 @@ impl<'p> Arrival<'_, 'p, '_> {
             .and_then(|subnet| self.policy.domain(subnet.domain))
             .ok_or(unknown)?;
         let Some(route) = self.policy.source_route(domain, self.family, address) else {
-            return self.gateway_of_source(domain).ok_or(unknown);
+            return Some(domain)
+                .filter(|_| resolve::may_be_beyond_gateway(self.family, address))
+                .and_then(|domain| self.gateway_of_source(domain))
+                .ok_or(unknown);
         };
         let vsid = self
             .policy

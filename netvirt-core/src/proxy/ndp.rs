@@ -16,11 +16,12 @@ use crate::wire::{
 /// The router's link-local address, the same in every subnet.
 pub(super) const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 
-/// Whether a packet is a neighbour discovery message (RFC 4861 §4).
+/// Whether a packet is a neighbour discovery message (RFC 4861 §4). A later fragment starts with anything.
 #[inline(always)]
 pub(crate) fn is_neighbor_discovery(frame: &Frame<'_>, facts: &Facts) -> bool {
     facts.protocol == protocol::ICMPV6
         && facts.network == Network::Ipv6
+        && facts.has_transport()
         && message_kind(frame, facts)
             .is_some_and(|kind| (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&kind))
 }

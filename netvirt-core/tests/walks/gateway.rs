@@ -181,6 +181,27 @@ fn a_gateway_cannot_pass_for_a_machine_of_its_tenant() {
 }
 
 #[test]
+fn a_gateway_does_not_speak_for_the_router_nor_for_what_is_no_machine() {
+    let network = Network::standard();
+    let blue_a = network.machine("blue a").mac;
+    let mut gateway = Nve::new(&network.changes(2));
+    let mut host = Nve::new(&network.changes(1));
+    let ipv4 = ["0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255"];
+    let ipv6 = ["::", "::1", "fe80::1", "fe80::7", "ff02::1"];
+    for (version, source) in [(0, &ipv4[..]), (1, &ipv6[..])]
+        .into_iter()
+        .flat_map(|(version, sources)| sources.iter().map(move |source| (version, source)))
+    {
+        let packet = inward(&network, "blue a", version).with(|packet| packet.source = ip(source));
+        gateway.refuses(5, BLUE_EDGE, &packet.frame(), DropReason::CaSpoof);
+        let wire = network
+            .tunnel(2, 1, BLUE_1)
+            .wrap(&routed(&packet, ROUTER, blue_a));
+        host.refuses_uplink(Some(BLUE_1), &wire, DropReason::SrcPaMismatch);
+    }
+}
+
+#[test]
 fn the_gateway_speaks_for_itself_too() {
     let network = Network::standard();
     let mut fabric = Fabric::new(&network);

@@ -268,6 +268,23 @@ fn what_was_rewritten_is_not_sent_on_at_its_last_hop_nor_too_big_nor_damaged() {
 }
 
 #[test]
+fn what_was_rewritten_is_sent_on_only_out_of_its_own_vlan_and_uplink() {
+    let network = three(Outer::V4).with(|network| network.vlan = Some(10));
+    let mut fabric = moved(&network, "green b", 3);
+    let packet = network.datagram("green a", "green b", 0);
+    let mut wire = fabric.host(1).transmits(4, GREEN_1, &packet.frame());
+    let elsewhere = Frame::whole(Ingress::Uplink(UplinkId(1)), &wire);
+    assert_eq!(
+        fabric.host(2).process(&elsewhere),
+        Fate::Dropped(DropReason::OuterDstMac)
+    );
+    wire[15] = 11;
+    fabric
+        .host(2)
+        .refuses_uplink(Some(GREEN_1), &wire, DropReason::PaVlan);
+}
+
+#[test]
 fn a_frame_too_big_for_the_second_part_of_the_way_is_refused() {
     let network = three(Outer::V4);
     let mut fabric = moved(&network, "blue b", 0);

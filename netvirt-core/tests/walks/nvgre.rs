@@ -374,3 +374,18 @@ fn broadcast_and_multicast_are_refused() {
         host.refuses(0, BLUE_1, &packet.frame(), DropReason::Multicast);
     }
 }
+
+#[test]
+fn a_later_fragment_is_no_neighbour_discovery_whatever_it_starts_with() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(1));
+    for kind in 133..=137 {
+        let packet = network.datagram("blue a", "blue near a", 1).with(|packet| {
+            packet.protocol = 58;
+            packet.fragment = 4;
+            packet.transport[0] = kind;
+        });
+        let out = host.switches(0, 1, BLUE_1, &packet.frame());
+        assert_eq!(out, packet.frame(), "{kind}");
+    }
+}

@@ -7,7 +7,7 @@ use netvirt_core::*;
 use crate::support::hosts::*;
 use crate::support::network::*;
 use crate::support::packets::*;
-use crate::support::{ca, pa, prefix, via, vsid};
+use crate::support::{ca, on_link, pa, prefix, via, vsid};
 
 /// The packet as the receiver gets it after the distributed router.
 fn routed(packet: &Packet, to: &Machine) -> Vec<u8> {
@@ -198,6 +198,47 @@ fn a_peering_lets_one_domain_send_and_the_reverse_needs_its_own() {
 
         let near = network.datagram("red a", "blue near a", version);
         one.refuses(3, RED_1, &near.frame(), DropReason::NoRoute);
+    }
+}
+
+#[test]
+fn a_gateways_guests_do_not_cross_a_peering() {
+    // The gateway, red a and whom it claims to be are on one host: nobody behind a wire looks again.
+    let network = peered(&[(BLUE, RED)]).with(|network| {
+        let gate = network.machine_mut("gate");
+        (gate.host, gate.is_gateway) = (1, true);
+        let red_b = network.machine_mut("red b");
+        (red_b.host, red_b.port) = (1, 6);
+    });
+    let mut host = Nve::new(&network.changes(1));
+    for version in 0..2 {
+        let outside = ["198.51.100.9", "2001:db8:ffff::9"][version];
+        for source in [outside, network.machine("red b").addresses[version]] {
+            let packet = network.datagram("gate", "red a", version);
+            let packet = packet.with(|packet| packet.source = ip(source));
+            host.refuses(5, BLUE_EDGE, &packet.frame(), DropReason::CaSpoof);
+        }
+        // In its own domain the gateway is believed, and it may cross the peering as itself.
+        let inward = network.datagram("gate", "blue a", version);
+        let inward = inward.with(|packet| packet.source = ip(outside));
+        host.switches(5, 0, BLUE_EDGE, &inward.frame());
+        let own = network.datagram("gate", "red a", version);
+        host.switches(5, 3, BLUE_EDGE, &own.frame());
+    }
+}
+
+#[test]
+fn a_subnet_without_its_prefix_is_cut_off_from_the_others() {
+    let network = Network::standard().with(|network| network.routes.clear());
+    let mut host = Nve::new(&network.changes(1));
+    for prefix in ["10.0.0.0/24", "2001:db8:1::/64"] {
+        host.apply(&[Change::RemoveCustomerRoute(on_link(BLUE_1, prefix))]);
+    }
+    for version in 0..2 {
+        let across = network.datagram("blue a", "blue near c", version);
+        host.refuses(0, BLUE_1, &across.frame(), DropReason::NoRoute);
+        let within = network.datagram("blue a", "blue near a", version);
+        assert_eq!(host.switches(0, 1, BLUE_1, &within.frame()), within.frame());
     }
 }
 

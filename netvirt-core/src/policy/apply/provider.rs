@@ -204,7 +204,7 @@ impl Policy<'_> {
     }
 
     /// The number of the own provider address in whose prefix an address lies, the preferred ones first.
-    pub(super) fn on_link_source(&self, address: IpAddr) -> Option<u32> {
+    pub(crate) fn on_link_source(&self, address: IpAddr) -> Option<u32> {
         let holding = |state: AddressState| {
             self.provider_addresses.iter().find(|(_, own)| {
                 own.is_some_and(|own| {
