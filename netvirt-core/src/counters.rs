@@ -120,6 +120,8 @@ pub struct SubnetCounters {
     pub received: Tally,
     /// Refused, in either direction.
     pub refused: u64,
+    /// Whose they are. Numbers of subnets are used again; what one tenant did is not for the next to see.
+    vsid: Option<Vsid>,
 }
 
 impl SubnetCounters {
@@ -128,7 +130,17 @@ impl SubnetCounters {
         sent: Tally::ZERO,
         received: Tally::ZERO,
         refused: 0,
+        vsid: None,
     };
+
+    /// These counters, if they are those of `vsid`; otherwise from zero.
+    #[inline(always)]
+    fn of(&mut self, vsid: Option<Vsid>) -> &mut Self {
+        if self.vsid != vsid {
+            *self = Self { vsid, ..Self::ZERO };
+        }
+        self
+    }
 }
 
 /// The counters of one worker. Add up those of all workers to see the host's.
@@ -175,6 +187,7 @@ impl<'s> Counters<'s> {
         let subnet = policy
             .subnet_of(vsid)
             .and_then(|number| self.subnets.get(number as usize));
+        let subnet = subnet.filter(|subnet| subnet.vsid == Some(vsid));
         subnet.copied().unwrap_or_default()
     }
 
@@ -205,6 +218,7 @@ impl<'s> Counters<'s> {
             port.delivered.add(frame.length);
         }
         if let Some(subnet) = subnet.and_then(|number| self.subnets.get_mut(number as usize)) {
+            let subnet = subnet.of(verdict.vsid);
             match frame.ingress {
                 Ingress::Port(_) => subnet.sent.add(frame.length),
                 Ingress::Uplink(_) => subnet.received.add(frame.length),
@@ -238,7 +252,7 @@ impl<'s> Counters<'s> {
         }
     }
 
-    /// Adds another worker's counters to these.
+    /// Adds another worker's counters to these. Both must have worked under the same policy.
     pub fn merge(&mut self, other: &Counters<'_>) {
         let Totals {
             received,
@@ -272,6 +286,10 @@ impl<'s> Counters<'s> {
             mine.refused = mine.refused.wrapping_add(theirs.refused);
         }
         for (mine, theirs) in self.subnets.iter_mut().zip(other.subnets.iter()) {
+            if theirs.vsid.is_none() {
+                continue;
+            }
+            let mine = mine.of(theirs.vsid);
             mine.sent.merge(theirs.sent);
             mine.received.merge(theirs.received);
             mine.refused = mine.refused.wrapping_add(theirs.refused);

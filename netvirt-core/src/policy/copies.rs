@@ -15,6 +15,8 @@ pub struct Policies<'s> {
     copies: [Policy<'s>; 2],
     /// The first copy is live.
     first: bool,
+    /// The draft holds a transaction that was neither committed nor aborted yet.
+    is_prepared: bool,
 }
 
 impl<'s> Policies<'s> {
@@ -23,6 +25,7 @@ impl<'s> Policies<'s> {
         Self {
             copies: [first, second],
             first: true,
+            is_prepared: false,
         }
     }
 
@@ -50,7 +53,12 @@ impl<'s> Policies<'s> {
         &'p mut self,
         transaction: Transaction<'t>,
     ) -> Result<Prepared<'p, 's, 't>, Refused> {
+        // A guard that was forgotten, not dropped, left its transaction behind.
+        let is_left_over = core::mem::replace(&mut self.is_prepared, false);
         let (live, draft) = self.split();
+        if is_left_over {
+            restore(draft, live);
+        }
         if !live.has_capacity_of(draft) {
             return Err(Refused {
                 change: 0,
@@ -58,11 +66,13 @@ impl<'s> Policies<'s> {
             });
         }
         match draft.apply(&transaction) {
-            Ok(()) => Ok(Prepared {
-                policies: self,
-                transaction,
-                committed: false,
-            }),
+            Ok(()) => {
+                self.is_prepared = true;
+                Ok(Prepared {
+                    policies: self,
+                    transaction,
+                })
+            }
             Err(refused) => {
                 restore(draft, live);
                 Err(refused)
@@ -90,7 +100,6 @@ fn restore<'s>(draft: &mut Policy<'s>, live: &Policy<'s>) {
 pub struct Prepared<'p, 's, 't> {
     policies: &'p mut Policies<'s>,
     transaction: Transaction<'t>,
-    committed: bool,
 }
 
 impl Prepared<'_, '_, '_> {
@@ -101,9 +110,9 @@ impl Prepared<'_, '_, '_> {
     }
 
     /// Lets packets see the transaction, all of it at once; the other copy follows.
-    pub fn commit(mut self) {
+    pub fn commit(self) {
         self.policies.first = !self.policies.first;
-        self.committed = true;
+        self.policies.is_prepared = false;
         let (live, other) = self.policies.split();
         // The other copy was equal, so what one took the other takes; copying is for the impossible.
         if other.apply(&self.transaction).is_err() {
@@ -117,7 +126,7 @@ impl Prepared<'_, '_, '_> {
 
 impl Drop for Prepared<'_, '_, '_> {
     fn drop(&mut self) {
-        if !self.committed {
+        if core::mem::replace(&mut self.policies.is_prepared, false) {
             let (live, draft) = self.policies.split();
             restore(draft, live);
         }

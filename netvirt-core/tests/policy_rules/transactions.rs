@@ -457,3 +457,16 @@ fn routes_fit_if_they_fit_in_the_end() {
     ];
     apply(&mut policies, &[&unpeer[..], &more].concat()).unwrap();
 }
+
+#[test]
+fn a_prepared_transaction_that_was_forgotten_is_gone_with_the_next() {
+    let mut policies = policies_of(&two_hosts());
+    let mut before = Dump::of_both(&mut policies);
+    let forgotten = tx(&[Change::AddDomain(DomainId(7))]);
+    std::mem::forget(policies.prepare(Transaction::new(&forgotten)).unwrap());
+    assert_eq!(Dump::of(policies.live()), before);
+    apply(&mut policies, &[Change::AddDomain(DomainId(8))]).unwrap();
+    before.domains.push(DomainId(8));
+    before.version += 1;
+    assert_eq!(Dump::of_both(&mut policies), before);
+}

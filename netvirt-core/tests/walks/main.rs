@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod counters;
 mod gateway;
 mod migration;
 mod next_hop;
