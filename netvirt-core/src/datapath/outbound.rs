@@ -335,18 +335,16 @@ impl<'p> Departure<'_, 'p, '_> {
     #[inline(always)]
     pub fn edit(&self, heading: &Heading, push: Push<'p>) -> Edit<'p> {
         let facts = &self.job.facts;
-        Edit {
-            pull: facts.network_offset,
+        let front = Edit::front(
+            facts,
+            self.family,
+            facts.network_offset,
             push,
-            end: facts.end,
-            family: self.family,
+            self.frame.offload,
+        );
+        Edit {
             decrement_hop_limit: heading.is_routed,
-            ecn: None,
-            rewrite: None,
-            offload: self
-                .frame
-                .offload
-                .shifted(push.length(), facts.network_offset),
+            ..front
         }
     }
 

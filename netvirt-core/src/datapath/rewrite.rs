@@ -267,19 +267,13 @@ impl<'p> Arrival<'_, 'p, '_> {
     #[inline(always)]
     fn edit(&self, push: Push<'p>) -> Edit<'p> {
         let facts = &self.job.facts;
-        Edit {
-            pull: facts.network_offset,
+        Edit::front(
+            facts,
+            self.family,
+            facts.network_offset,
             push,
-            end: facts.end,
-            family: self.family,
-            decrement_hop_limit: false,
-            ecn: None,
-            rewrite: None,
-            offload: self
-                .frame
-                .offload
-                .shifted(push.length(), facts.network_offset),
-        }
+            self.frame.offload,
+        )
     }
 
     #[inline(always)]

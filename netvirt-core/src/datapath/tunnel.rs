@@ -262,16 +262,7 @@ impl<'p> Arrival<'_, 'p, '_> {
 
     #[inline(always)]
     fn edit(&self, pull: u16, push: Push<'p>) -> Edit<'p> {
-        Edit {
-            pull,
-            push,
-            end: self.job.facts.end,
-            family: self.family,
-            decrement_hop_limit: false,
-            ecn: None,
-            rewrite: None,
-            offload: self.frame.offload.shifted(push.length(), pull),
-        }
+        Edit::front(&self.job.facts, self.family, pull, push, self.frame.offload)
     }
 
     /// Law: a receiver believes an inner source only if policy says that it lives on the host which owns the

@@ -10,6 +10,7 @@ pub use template::Template;
 use crate::address::{AddressBits, Family, MacAddress};
 use crate::checksum::Delta;
 use crate::offload::Offload;
+use crate::wire::Facts;
 
 /// What is put in front of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,6 +121,29 @@ pub struct Edit<'p> {
     pub rewrite: Option<Rewrite<'p>>,
     /// The work that is left for whoever takes the edited frame.
     pub offload: Offload,
+}
+
+impl<'p> Edit<'p> {
+    /// Another front for a packet, and the end of its padding.
+    #[inline(always)]
+    pub(crate) fn front(
+        facts: &Facts,
+        family: Family,
+        pull: u16,
+        push: Push<'p>,
+        offload: Offload,
+    ) -> Self {
+        Self {
+            pull,
+            push,
+            end: facts.end,
+            family,
+            decrement_hop_limit: false,
+            ecn: None,
+            rewrite: None,
+            offload: offload.shifted(push.length(), pull),
+        }
+    }
 }
 
 impl Edit<'_> {

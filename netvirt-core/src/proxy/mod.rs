@@ -109,19 +109,12 @@ fn pass_on<'p>(sender: &Sender<'p>, record: &'p Record, facts: &Facts) -> Option
     let Location::Port(port) = record.location() else {
         return None;
     };
-    let edit = Edit {
-        pull: facts.network_offset,
-        push: Push::Ethernet(Ethernet {
-            destination: &record.mac,
-            source: &sender.entry.mac,
-            ethertype: facts.ethertype,
-        }),
-        end: facts.end,
-        family: facts.family().unwrap_or(Family::Ipv4),
-        decrement_hop_limit: false,
-        ecn: None,
-        rewrite: None,
-        offload: Offload::NONE,
-    };
+    let push = Push::Ethernet(Ethernet {
+        destination: &record.mac,
+        source: &sender.entry.mac,
+        ethertype: facts.ethertype,
+    });
+    let family = facts.family().unwrap_or(Family::Ipv4);
+    let edit = Edit::front(facts, family, facts.network_offset, push, Offload::NONE);
     Some(Outcome::Deliver { port, edit })
 }

@@ -1,11 +1,18 @@
 //! Identifiers and addresses: validated once, where they enter, and never questioned again.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use core::num::{NonZeroU16, NonZeroU32};
 use core::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+mod bits;
+mod prefix;
+
+pub use bits::{AddressBits, Family};
+pub use prefix::Prefix;
+use prefix::prefix_base;
 
 /// A value that is not legal for the identifier or address it was meant for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,239 +340,6 @@ pub(crate) const fn is_unicast(address: IpAddr) -> bool {
     }
 }
 
-/// The two versions of the Internet Protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Family {
-    /// IPv4 (RFC 791).
-    Ipv4,
-    /// IPv6 (RFC 8200).
-    Ipv6,
-}
-
-impl Family {
-    /// The version that `address` belongs to.
-    pub const fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(_) => Self::Ipv4,
-            IpAddr::V6(_) => Self::Ipv6,
-        }
-    }
-}
-
-/// An IP address as two words, the form in which tables and packet facts hold it: two compares and no
-/// branch on the version. IPv4 stands in the low 32 bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-#[repr(C)]
-pub struct AddressBits {
-    /// The first 64 bits of an IPv6 address; zero for IPv4.
-    pub high: u64,
-    /// The last 64 bits of an IPv6 address, or an IPv4 address in the low 32.
-    pub low: u64,
-}
-
-impl AddressBits {
-    /// The words of an IPv4 address in transmission order.
-    #[inline(always)]
-    pub const fn from_ipv4(octets: [u8; 4]) -> Self {
-        Self {
-            high: 0,
-            low: u32::from_be_bytes(octets) as u64,
-        }
-    }
-
-    /// The words of an IPv6 address in transmission order.
-    #[inline(always)]
-    pub const fn from_ipv6(octets: [u8; 16]) -> Self {
-        let bits = u128::from_be_bytes(octets);
-        Self {
-            high: (bits >> 64) as u64,
-            low: bits as u64,
-        }
-    }
-
-    /// The words of a MAC address, in the low 48 bits.
-    #[inline(always)]
-    pub const fn from_mac(mac: MacAddress) -> Self {
-        Self {
-            high: 0,
-            low: mac.to_bits(),
-        }
-    }
-
-    /// The words of `address`.
-    #[inline]
-    pub const fn from_ip(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(v4) => Self::from_ipv4(v4.octets()),
-            IpAddr::V6(v6) => Self::from_ipv6(v6.octets()),
-        }
-    }
-
-    /// The IPv4 address in transmission order.
-    #[inline(always)]
-    pub const fn to_ipv4(self) -> [u8; 4] {
-        (self.low as u32).to_be_bytes()
-    }
-
-    /// The IPv6 address in transmission order.
-    #[inline(always)]
-    pub const fn to_ipv6(self) -> [u8; 16] {
-        self.to_u128().to_be_bytes()
-    }
-
-    /// The address as one number, for ordering.
-    #[inline(always)]
-    pub const fn to_u128(self) -> u128 {
-        (self.high as u128) << 64 | self.low as u128
-    }
-
-    /// The MAC address in the low 48 bits.
-    #[inline(always)]
-    pub const fn to_mac(self) -> MacAddress {
-        let [_, _, a, b, c, d, e, f] = self.low.to_be_bytes();
-        MacAddress([a, b, c, d, e, f])
-    }
-
-    /// The address, read as one of `family`.
-    #[inline]
-    pub const fn to_ip(self, family: Family) -> IpAddr {
-        match family {
-            Family::Ipv4 => IpAddr::V4(Ipv4Addr::from_bits(self.low as u32)),
-            Family::Ipv6 => IpAddr::V6(Ipv6Addr::from_bits(self.to_u128())),
-        }
-    }
-}
-
-/// An address prefix, `address/length`, without bits behind its length.
-///
-/// ```
-/// use netvirt_core::Prefix;
-/// let prefix: Prefix = "10.0.0.0/24".parse().unwrap();
-/// assert!(prefix.contains("10.0.0.7".parse().unwrap()));
-/// assert_eq!(prefix.gateway(), "10.0.0.1".parse().ok());
-/// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "(IpAddr, u8)", into = "(IpAddr, u8)")]
-pub struct Prefix {
-    address: IpAddr,
-    length: u8,
-}
-
-impl Prefix {
-    /// Takes a prefix without bits behind its length.
-    pub fn new(address: IpAddr, length: u8) -> Result<Self, InvalidAddress> {
-        let base = prefix_base(address, length).ok_or(InvalidAddress::PrefixLength(length))?;
-        if base == address {
-            Ok(Self { address, length })
-        } else {
-            Err(InvalidAddress::PrefixHostBits(address, length))
-        }
-    }
-
-    /// The prefix of `length` bits that `address` lies in.
-    pub fn of(address: IpAddr, length: u8) -> Result<Self, InvalidAddress> {
-        let address = prefix_base(address, length).ok_or(InvalidAddress::PrefixLength(length))?;
-        Ok(Self { address, length })
-    }
-
-    /// The first address of the prefix.
-    pub const fn address(self) -> IpAddr {
-        self.address
-    }
-
-    /// The number of leading bits that are fixed.
-    pub const fn length(self) -> u8 {
-        self.length
-    }
-
-    /// Whether `address` is of the same family and lies in the prefix.
-    pub fn contains(self, address: IpAddr) -> bool {
-        prefix_base(address, self.length) == Some(self.address)
-    }
-
-    /// Whether the two prefixes share an address.
-    pub fn overlaps(self, other: Self) -> bool {
-        self.contains(other.address) || other.contains(self.address)
-    }
-
-    /// The last address of the prefix.
-    pub fn last(self) -> IpAddr {
-        match self.address {
-            IpAddr::V4(v4) => {
-                let host = u32::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
-                IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() | host))
-            }
-            IpAddr::V6(v6) => {
-                let host = u128::MAX.checked_shr(u32::from(self.length)).unwrap_or(0);
-                IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() | host))
-            }
-        }
-    }
-
-    /// The address behind the first one: the default gateway of a virtual subnet, reserved for the
-    /// distributed router. A prefix of one address has none.
-    pub fn gateway(self) -> Option<IpAddr> {
-        match self.address {
-            IpAddr::V4(v4) if self.length < 32 => {
-                Some(Ipv4Addr::from_bits(v4.to_bits() | 1).into())
-            }
-            IpAddr::V6(v6) if self.length < 128 => {
-                Some(Ipv6Addr::from_bits(v6.to_bits() | 1).into())
-            }
-            _ => None,
-        }
-    }
-}
-
-fn prefix_base(address: IpAddr, length: u8) -> Option<IpAddr> {
-    match address {
-        IpAddr::V4(v4) if length <= 32 => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            Some(Ipv4Addr::from_bits(v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) if length <= 128 => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            Some(Ipv6Addr::from_bits(v6.to_bits() & mask).into())
-        }
-        _ => None,
-    }
-}
-
-impl TryFrom<(IpAddr, u8)> for Prefix {
-    type Error = InvalidAddress;
-    fn try_from((address, length): (IpAddr, u8)) -> Result<Self, InvalidAddress> {
-        Self::new(address, length)
-    }
-}
-
-impl From<Prefix> for (IpAddr, u8) {
-    fn from(prefix: Prefix) -> Self {
-        (prefix.address, prefix.length)
-    }
-}
-
-impl FromStr for Prefix {
-    type Err = InvalidAddress;
-    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
-        let (address, length) = text.split_once('/').ok_or(InvalidAddress::PrefixSyntax)?;
-        let address = address.parse().map_err(|_| InvalidAddress::PrefixSyntax)?;
-        let length = length.parse().map_err(|_| InvalidAddress::PrefixSyntax)?;
-        Self::new(address, length)
-    }
-}
-
-impl fmt::Display for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.length)
-    }
-}
-
-impl fmt::Debug for Prefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -646,43 +420,6 @@ mod tests {
             assert_eq!(
                 text.parse::<MacAddress>(),
                 Err(InvalidAddress::MacSyntax),
-                "{text}"
-            );
-        }
-    }
-
-    #[test]
-    fn prefix_knows_its_members_and_its_gateway() {
-        let prefix: Prefix = "10.2.3.0/24".parse().unwrap();
-        assert_eq!(prefix.gateway(), Some(IpAddr::from([10, 2, 3, 1])));
-        assert_eq!(prefix.last(), IpAddr::from([10, 2, 3, 255]));
-        assert!(prefix.contains(IpAddr::from([10, 2, 3, 255])));
-        assert!(!prefix.contains(IpAddr::from([10, 2, 4, 0])));
-        assert!(!prefix.contains("::".parse().unwrap()));
-        let everything: Prefix = "::/0".parse().unwrap();
-        assert!(everything.contains("ff02::1".parse().unwrap()));
-        assert!(everything.overlaps("2001:db8::/32".parse().unwrap()));
-        assert!(!everything.overlaps(prefix));
-        assert_eq!("10.2.3.4/32".parse::<Prefix>().unwrap().gateway(), None);
-    }
-
-    #[test]
-    fn prefix_refuses_what_it_cannot_mean() {
-        assert_eq!(
-            "10.2.3.4/24".parse::<Prefix>(),
-            Err(InvalidAddress::PrefixHostBits(
-                IpAddr::from([10, 2, 3, 4]),
-                24
-            ))
-        );
-        assert_eq!(
-            "10.0.0.0/33".parse::<Prefix>(),
-            Err(InvalidAddress::PrefixLength(33))
-        );
-        for text in ["10.0.0.0", "10.0.0.0/", "/8", "ten/8"] {
-            assert_eq!(
-                text.parse::<Prefix>(),
-                Err(InvalidAddress::PrefixSyntax),
                 "{text}"
             );
         }
