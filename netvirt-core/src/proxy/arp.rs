@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::{Reply, pass_on};
+use super::{Reply, unanswered};
 use crate::address::{CustomerAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
 use crate::policy::{Policy, Record};
@@ -20,14 +20,10 @@ pub(crate) fn from_port<'p>(
     let message = read(frame, facts, DropReason::Malformed)?;
     check_sender(policy, sender, &message)?;
     let target = record_of(policy, sender, message.target_ip.into());
-    if message.is_announcement() || target.is_some_and(|record| record.is_on_port(sender.port)) {
+    if message.is_announcement() {
         return Err(DropReason::OwnAddress);
     }
-    let is_to_one = facts.destination.is_unicast();
-    if let Some(outcome) = target
-        .filter(|_| is_to_one)
-        .and_then(|record| pass_on(sender, record, facts))
-    {
+    if let Some(outcome) = unanswered(sender, target, facts)? {
         return Ok(outcome);
     }
     if message.operation != ArpOperation::Request {

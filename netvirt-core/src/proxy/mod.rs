@@ -8,7 +8,7 @@ mod owned;
 use core::net::IpAddr;
 
 use crate::address::{Family, MacAddress, VlanId};
-use crate::datapath::{Outcome, Sender};
+use crate::datapath::{DropReason, Outcome, Sender};
 use crate::edit::{Edit, Ethernet, NoRoom, Push};
 use crate::offload::Offload;
 use crate::policy::{Location, NextHop, Record};
@@ -102,6 +102,23 @@ impl NextHop {
         }
         .ok_or(NoRoom)
     }
+}
+
+/// What becomes of a message about `target` without an answer of the host: about the sender's own address it needs
+/// no carrying, and one that is meant for a machine of this host goes on to it.
+fn unanswered<'p>(
+    sender: &Sender<'p>,
+    target: Option<&'p Record>,
+    facts: &Facts,
+) -> Result<Option<Outcome<'p>>, DropReason> {
+    let Some(target) = target else {
+        return Ok(None);
+    };
+    if target.is_on_port(sender.port) {
+        return Err(DropReason::OwnAddress);
+    }
+    let is_to_one = facts.destination.is_unicast();
+    Ok(is_to_one.then(|| pass_on(sender, target, facts)).flatten())
 }
 
 /// Hands a question or answer between two machines of this host on as it is.

@@ -4,7 +4,7 @@
 use core::net::Ipv6Addr;
 
 use super::arp::{check_vlan, is_gateway, record_of};
-use super::{Reply, pass_on};
+use super::{Reply, pass_on, unanswered};
 use crate::address::{MacAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
 use crate::policy::Policy;
@@ -84,14 +84,7 @@ fn answer_solicitation<'p>(
         return Err(DropReason::NdSpoof);
     }
     let target = record_of(policy, sender, message.target.into());
-    if target.is_some_and(|record| record.is_on_port(sender.port)) {
-        return Err(DropReason::OwnAddress);
-    }
-    let is_to_one = facts.destination.is_unicast();
-    if let Some(outcome) = target
-        .filter(|_| is_to_one)
-        .and_then(|record| pass_on(sender, record, facts))
-    {
+    if let Some(outcome) = unanswered(sender, target, facts)? {
         return Ok(outcome);
     }
     let is_gateway =
