@@ -25,12 +25,14 @@
 //! | [`capture`] | pcap and pcapng |
 //! | [`replay`] | captured frames through a switch, offline |
 //! | [`explain`] | a decision in words, with its near misses |
+//! | [`device`] | where frames come from and go to: TAP, AF_PACKET, memory |
 //! | [`cpu`] | what this processor can do for the core's tables |
 //! | [`report`], [`hex`] | tables of text, and bytes as text |
 
 pub mod capture;
 pub mod cpu;
 pub mod demo;
+pub mod device;
 pub mod explain;
 mod held;
 pub mod hex;
