@@ -21,6 +21,7 @@
 //! |---|---|
 //! | [`policy_file`] | the file: read, checked, given provider addresses, and derived for one host |
 //! | [`memory`] | the tables of a host on the heap, of the size that its policy needs |
+//! | [`live`], [`transaction`] | the policy of a running switch, and changes to it |
 //! | [`switch`] | a host's switch without its devices, and the frames that wait for a next hop |
 //! | [`capture`] | pcap and pcapng |
 //! | [`replay`] | captured frames through a switch, offline |
@@ -36,8 +37,10 @@ pub mod device;
 pub mod explain;
 mod held;
 pub mod hex;
+pub mod live;
 pub mod memory;
 pub mod policy_file;
 pub mod replay;
 pub mod report;
 pub mod switch;
+pub mod transaction;

@@ -5,15 +5,15 @@ use std::fmt;
 
 use netvirt_core::address::UplinkId;
 use netvirt_core::policy::{
-    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, MAX_CHANGE_LENGTH,
-    Method, Neighbour, Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
-    TransactionWriter,
+    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, Method, Neighbour,
+    Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
 };
 use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, ProviderAddress, Vsid};
 
 use super::diagnostic::suggestion;
 use super::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
 use super::reader::SubnetMethod;
+use crate::transaction::encode;
 
 /// The only uplink that a host has so far.
 const UPLINK: UplinkId = UplinkId(0);
@@ -100,17 +100,7 @@ pub struct MachineInfo {
 impl HostPolicy {
     /// The changes in the core's one encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let mut buffer = vec![0; self.changes.len() * MAX_CHANGE_LENGTH];
-        let mut writer = TransactionWriter::new(&mut buffer);
-        for change in &self.changes {
-            writer
-                .push(change)
-                .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
-        }
-        let length = writer.finish().len();
-        buffer.truncate(length);
-        buffer.shrink_to_fit();
-        buffer
+        encode(&self.changes)
     }
 
     /// The port of the virtual machine `name`, if it runs here.
