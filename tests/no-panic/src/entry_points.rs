@@ -9,6 +9,7 @@ use netvirt_core::checksum::{self, Delta};
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
+use netvirt_core::offload::{ChecksumOutOfBounds, PartialChecksum};
 use netvirt_core::policy::{Policies, Policy, Refused, Transaction};
 use netvirt_core::proxy::Owned;
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
@@ -51,6 +52,13 @@ entry_points! {
     }
     fn delta_between(old: AddressBits, new: AddressBits) -> Delta { Delta::between(old, new) }
     fn delta_apply_udp(delta: Delta, checksum: u16) -> u16 { delta.apply_udp(checksum) }
+    fn partial_checksum_complete(
+        partial: PartialChecksum,
+        front: &mut [u8],
+        rest: &[u8]
+    ) -> Result<(), ChecksumOutOfBounds> {
+        partial.complete(front, rest)
+    }
 }
 
 entry_points! {
