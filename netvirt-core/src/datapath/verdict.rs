@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::reason::DropReason;
-use crate::address::{MacAddress, PortId, UplinkId, Vsid};
+use crate::address::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 use crate::edit::Edit;
 use crate::policy::PathId;
 use crate::proxy::Reply;
@@ -97,6 +97,16 @@ pub enum Punt {
         /// Whose it is.
         address: IpAddr,
         /// The MAC address told.
+        mac: MacAddress,
+    },
+    /// Another machine of the provider network uses one of this host's own provider addresses, or is about to use
+    /// one that is still tentative here (RFC 5227 §2.1.1 and §2.4, RFC 4862 §5.4).
+    AddressConflict {
+        /// Where it was heard.
+        uplink: UplinkId,
+        /// The address that both have.
+        address: ProviderAddress,
+        /// The other machine's MAC address.
         mac: MacAddress,
     },
 }

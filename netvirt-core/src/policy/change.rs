@@ -158,9 +158,10 @@ pub enum AddressState {
     Preferred,
     /// Still received, no longer chosen as a source.
     Deprecated,
-    /// Not yet known to be unique: neither answered nor received.
+    /// Not yet known to be unique: neither answered, nor received, nor used as a source.
+    /// [`HostAddress::probe`] asks whether it is.
     Tentative,
-    /// Another machine answers for it.
+    /// Another machine has it: used no more than a tentative one.
     Duplicate,
 }
 

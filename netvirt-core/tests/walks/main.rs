@@ -4,6 +4,7 @@
 mod support;
 
 mod counters;
+mod duplicate_addresses;
 mod gateway;
 mod migration;
 mod next_hop;

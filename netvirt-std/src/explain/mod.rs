@@ -130,6 +130,9 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         Outcome::Punt(Punt::Neighbour { address, mac, .. }) => {
             format!("{address} tells that its MAC address is {mac}; it is believed if it was asked")
         }
+        Outcome::Punt(Punt::AddressConflict { address, mac, .. }) => {
+            format!("{mac} has this host's own provider address {address} too")
+        }
         _ => String::new(),
     }
 }
