@@ -109,4 +109,14 @@ pub enum Punt {
         /// The other machine's MAC address.
         mac: MacAddress,
     },
+    /// A router of the provider network says that a tunnelled packet of this host was too big for the path
+    /// (RFC 1191 §3, RFC 8201 §4), and says it so that it can be believed: with a packet that this host may have
+    /// sent. [`Change::SetPathMtu`](crate::policy::Change::SetPathMtu) makes it so; it should be forgotten after
+    /// some ten minutes.
+    PathMtu {
+        /// Where the path leads.
+        address: ProviderAddress,
+        /// The largest packet that it carries, in bytes: less than is known of it.
+        mtu: u16,
+    },
 }

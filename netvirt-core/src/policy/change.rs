@@ -348,12 +348,33 @@ pub enum Change {
         /// Its address.
         address: ProviderAddress,
     },
+    /// States the largest packet that the provider network carries to a provider address of another host (RFC 1191,
+    /// RFC 8201), if that is less than its first link does. Network state, as is a neighbour. It goes with the
+    /// address of the host.
+    SetPathMtu {
+        /// Where the path leads.
+        address: ProviderAddress,
+        /// Bytes, at least 576 with IPv4 and 1280 with IPv6. As long as there are IPv6 subnets, the path is taken to
+        /// carry 1280 bytes inside the tunnel whatever is said here.
+        mtu: u16,
+    },
+    /// Forgets that: the path is taken to carry what its first link does.
+    RemovePathMtu {
+        /// Where the path leads.
+        address: ProviderAddress,
+    },
 }
 
 impl Change {
     /// Whether the change is policy, rather than state of the network.
     pub const fn is_policy(&self) -> bool {
-        !matches!(self, Self::SetNeighbour(_) | Self::RemoveNeighbour { .. })
+        !matches!(
+            self,
+            Self::SetNeighbour(_)
+                | Self::RemoveNeighbour { .. }
+                | Self::SetPathMtu { .. }
+                | Self::RemovePathMtu { .. }
+        )
     }
 }
 

@@ -63,6 +63,14 @@ impl Policy<'_> {
         })
     }
 
+    /// The largest packets, in bytes, that paths were said to carry, where that was said.
+    pub fn path_mtus(&self) -> impl Iterator<Item = (ProviderAddress, u16)> {
+        self.paths.iter().filter_map(|(_, path)| {
+            let path = path.as_ref()?;
+            Some((path.address, path.mtu?.get()))
+        })
+    }
+
     /// The ports of this host.
     pub fn ports(&self) -> impl Iterator<Item = Port> {
         self.ports.iter().map(|(number, entry)| Port {

@@ -24,6 +24,7 @@ pub struct Model {
     provider_addresses: HashMap<ProviderAddress, HostAddress>,
     provider_routes: HashMap<(Prefix, ProviderAddress), u32>,
     neighbours: HashMap<(UplinkId, ProviderAddress), MacAddress>,
+    path_mtus: HashMap<ProviderAddress, u16>,
 }
 
 impl Model {
@@ -49,12 +50,16 @@ impl Model {
             Change::RemoveHost(host) => {
                 self.hosts.remove(&host);
                 self.host_addresses.retain(|_, owner| *owner != host);
+                let addresses = &self.host_addresses;
+                self.path_mtus
+                    .retain(|address, _| addresses.contains_key(address));
             }
             Change::AddHostAddress(host, address) => {
                 self.host_addresses.insert(address, host);
             }
             Change::RemoveHostAddress(_, address) => {
                 self.host_addresses.remove(&address);
+                self.path_mtus.remove(&address);
             }
             Change::AddPort(port) => drop(self.ports.insert(port.port, port)),
             Change::RemovePort(port) => drop(self.ports.remove(&port)),
@@ -95,6 +100,10 @@ impl Model {
             Change::RemoveNeighbour { uplink, address } => {
                 self.neighbours.remove(&(uplink, address));
             }
+            Change::SetPathMtu { address, mtu } => {
+                self.path_mtus.insert(address, mtu);
+            }
+            Change::RemovePathMtu { address } => drop(self.path_mtus.remove(&address)),
             _ => unreachable!("a change that the model does not know: {change:?}"),
         }
     }
@@ -137,6 +146,7 @@ impl Model {
                     .iter()
                     .map(|known| ((known.uplink, known.address), known.mac)),
             ),
+            path_mtus: keyed(dump.path_mtus.iter().copied()),
         }
     }
 
@@ -183,6 +193,10 @@ impl Model {
         self.assert_disjoint_prefixes();
         for host in self.host_addresses.values() {
             assert!(self.hosts.contains(host) && *host != HOST_1);
+        }
+        for (address, mtu) in &self.path_mtus {
+            assert!(self.host_addresses.contains_key(address));
+            assert!(*mtu >= if address.get().is_ipv6() { 1280 } else { 576 });
         }
         for port in self.ports.values() {
             assert!(

@@ -244,6 +244,9 @@ fn any_provider_change() -> impl Strategy<Value = Change> {
             uplink: known.uplink,
             address: known.address,
         }),
+        2 => (any_provider_address(), select(vec![575, 576, 1279, 1280, 1400, 9000]))
+            .prop_map(|(address, mtu)| Change::SetPathMtu { address, mtu }),
+        1 => any_provider_address().prop_map(|address| Change::RemovePathMtu { address }),
     ]
 }
 

@@ -236,6 +236,13 @@ pub fn neighbour(address: &str, station: MacAddress) -> Neighbour {
     }
 }
 
+pub fn path_mtu(address: &str, mtu: u16) -> Change {
+    Change::SetPathMtu {
+        address: pa(address),
+        mtu,
+    }
+}
+
 /// The MAC address of the distributed router.
 pub const ROUTER_MAC: MacAddress = MacAddress([0x02, 0, 0, 0, 0, 0x01]);
 /// The MAC address of this host's uplink.
@@ -299,6 +306,7 @@ pub struct Dump {
     pub peerings: Vec<Peering>,
     pub hosts: Vec<HostId>,
     pub host_addresses: Vec<(HostId, ProviderAddress)>,
+    pub path_mtus: Vec<(ProviderAddress, u16)>,
     pub ports: Vec<Port>,
     pub lookup_records: Vec<LookupRecord>,
     pub provider_addresses: Vec<HostAddress>,
@@ -317,6 +325,7 @@ impl Dump {
             peerings: policy.peerings().collect(),
             hosts: policy.hosts().collect(),
             host_addresses: policy.host_addresses().collect(),
+            path_mtus: policy.path_mtus().collect(),
             ports: policy.ports().collect(),
             lookup_records: policy.lookup_records().collect(),
             provider_addresses: policy.provider_addresses().copied().collect(),

@@ -9,6 +9,7 @@ mod gateway;
 mod migration;
 mod next_hop;
 mod nvgre;
+mod path_mtu;
 mod proxies;
 mod reception;
 mod rewrite;

@@ -133,6 +133,9 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         Outcome::Punt(Punt::AddressConflict { address, mac, .. }) => {
             format!("{mac} has this host's own provider address {address} too")
         }
+        Outcome::Punt(Punt::PathMtu { address, mtu }) => {
+            format!("a router says that the path to {address} carries packets of {mtu} bytes at most")
+        }
         _ => String::new(),
     }
 }
