@@ -19,3 +19,4 @@ mod sizes;
 mod spoofing;
 mod transition;
 mod uplink_proxies;
+mod usable;

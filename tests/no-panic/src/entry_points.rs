@@ -10,7 +10,9 @@ use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::{ChecksumOutOfBounds, PartialChecksum};
-use netvirt_core::policy::{HostAddress, Policies, Policy, Refused, Transaction};
+use netvirt_core::policy::{
+    CustomerRoute, HostAddress, LookupRecord, Policies, Policy, Refused, Transaction,
+};
 use netvirt_core::proxy::Owned;
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
 use netvirt_core::wire::{self, Facts, Malformed};
@@ -107,6 +109,9 @@ entry_points! {
     }
     fn owned_announcement(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.announcement(out).ok() }
     fn host_address_probe(own: &HostAddress, out: &mut [u8]) -> Option<usize> { own.probe(out).ok() }
+    fn policy_is_usable(policy: &Policy<'_>, record: &LookupRecord, route: &CustomerRoute) -> bool {
+        policy.is_usable(record) && policy.is_usable_route(route)
+    }
     fn policy_owned_addresses(policy: &Policy<'_>) -> usize { policy.owned_addresses().count() }
 }
 
