@@ -10,8 +10,9 @@ use netvirt_core::{CustomerAddress, Family, ProviderAddress};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Log};
 use super::model::{Model, PhysicalNetwork, VirtualMachine};
-use super::reader::{AddressRange, Located, SubnetMethod};
-use super::{model, validate};
+use super::reader::Located;
+use super::values::{AddressRange, SubnetMethod};
+use super::{read, validate};
 
 /// A provider address that was given to a customer address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub struct Assigned {
 /// All errors of the file, or the pools that are exhausted.
 pub fn allocate(text: &str, file_name: &str) -> Result<(String, Vec<Assigned>), Diagnostics> {
     let log = Log::default();
-    let model = model::read(text, &log);
+    let model = read::read(text, &log);
     if let Some(model) = &model {
         validate::check(model, &log);
     }

@@ -13,7 +13,7 @@ use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Provid
 
 use super::diagnostic::suggestion;
 use super::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
-use super::reader::SubnetMethod;
+use super::values::SubnetMethod;
 
 /// The only uplink that a host has so far.
 const UPLINK: UplinkId = UplinkId(0);

@@ -53,8 +53,10 @@ mod allocate;
 mod derive;
 mod diagnostic;
 mod model;
+mod read;
 mod reader;
 mod validate;
+mod values;
 
 use std::sync::Arc;
 
@@ -106,7 +108,7 @@ impl PolicyFile {
     /// All errors of the file, and its warnings.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, Diagnostics> {
         let log = Log::default();
-        let model = model::read(text, &log);
+        let model = read::read(text, &log);
         if let Some(model) = &model {
             validate::check(model, &log);
             validate::check_allocated(model, file_name, &log);

@@ -8,7 +8,7 @@ use super::provider::check_not_reserved;
 use super::{Unique, list, reserved};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
 use crate::policy_file::model::{Model, Subnet, VirtualMachine};
-use crate::policy_file::reader::SubnetMethod;
+use crate::policy_file::values::SubnetMethod;
 
 pub(super) fn check(model: &Model, log: &Log) {
     check_unique(model, log);

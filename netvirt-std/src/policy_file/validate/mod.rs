@@ -11,7 +11,8 @@ use netvirt_core::Prefix;
 
 use super::diagnostic::{Diagnostic, Log, Span};
 use super::model::Model;
-use super::reader::{Located, SubnetMethod};
+use super::reader::Located;
+use super::values::SubnetMethod;
 
 /// Checks everything but whether all provider addresses for rewrite have been allocated.
 pub(super) fn check(model: &Model, log: &Log) {

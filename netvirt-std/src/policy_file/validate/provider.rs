@@ -8,7 +8,8 @@ use netvirt_core::ProviderAddress;
 use super::{Unique, list, overlaps, reserved};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
 use crate::policy_file::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
-use crate::policy_file::reader::{Located, SubnetMethod};
+use crate::policy_file::reader::Located;
+use crate::policy_file::values::SubnetMethod;
 
 /// The least MTU of an IPv6 link (RFC 8200 §5).
 const LEAST_IPV6_MTU: u16 = 1280;
