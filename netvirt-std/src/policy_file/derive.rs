@@ -1,154 +1,26 @@
 //! What one host needs of the whole: the changes that build its policy from nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use netvirt_core::address::UplinkId;
 use netvirt_core::policy::{
-    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, MAX_CHANGE_LENGTH,
-    Method, Neighbour, Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
-    TransactionWriter,
+    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, Method, Neighbour,
+    Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
 };
-use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, ProviderAddress, Vsid};
+use netvirt_core::{CustomerAddress, DomainId, HostId, PortId, ProviderAddress};
 
 use super::diagnostic::suggestion;
+use super::host_policy::{
+    Attachment, DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+};
 use super::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
-use super::values::SubnetMethod;
+use super::mtu::Narrowest;
+use super::values::{AttachmentKind, SubnetMethod};
 
 /// The only uplink that a host has so far.
 const UPLINK: UplinkId = UplinkId(0);
 /// Hyper-V's metric for on-link customer routes.
 const ON_LINK_METRIC: u32 = 255;
-
-/// The policy of one host, with the names that its numbers stand for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPolicy {
-    /// The host's name.
-    pub name: String,
-    /// Its number, the position of its name in `host_names`.
-    pub local_host: HostId,
-    /// The changes, each valid against those before; applied to an empty policy they build the host's.
-    pub changes: Vec<Change>,
-    /// The names of the hosts that this one has to know, by [`HostId`].
-    pub host_names: Vec<String>,
-    /// The routing domains that it has to know, by [`DomainId`].
-    pub domains: Vec<DomainInfo>,
-    /// The subnets of these.
-    pub subnets: Vec<SubnetInfo>,
-    /// The ports of its own virtual machines, by [`PortId`].
-    pub ports: Vec<PortInfo>,
-    /// All virtual machines in these routing domains, here and elsewhere, in the order of the file.
-    pub machines: Vec<MachineInfo>,
-    /// The MAC address of the uplink.
-    pub uplink_mac: MacAddress,
-}
-
-/// A routing domain as the operator knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DomainInfo {
-    /// The number that the datapath knows it by.
-    pub domain: DomainId,
-    /// Its name.
-    pub name: String,
-    /// Its GUID in braces, if it was given one.
-    pub id: Option<String>,
-}
-
-/// A virtual subnet as the operator knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubnetInfo {
-    /// Its VSID.
-    pub vsid: Vsid,
-    /// Its routing domain.
-    pub domain: DomainId,
-    /// Its name, if it was given one.
-    pub name: Option<String>,
-}
-
-/// A port of the host's switch and the virtual machine on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortInfo {
-    /// The port's number.
-    pub port: PortId,
-    /// The virtual machine's name.
-    pub name: String,
-    /// The network interface of the host that the machine hangs on, if it was given one.
-    pub interface: Option<String>,
-    /// The virtual subnet.
-    pub vsid: Vsid,
-    /// The machine's MAC address.
-    pub mac: MacAddress,
-    /// The machine's customer addresses.
-    pub addresses: Vec<CustomerAddress>,
-}
-
-/// A virtual machine that the host can reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineInfo {
-    /// Its name.
-    pub name: String,
-    /// Its virtual subnet.
-    pub vsid: Vsid,
-    /// Its MAC address.
-    pub mac: MacAddress,
-    /// Where it runs.
-    pub location: Location,
-    /// Its customer addresses.
-    pub addresses: Vec<CustomerAddress>,
-}
-
-impl HostPolicy {
-    /// The changes in the core's one encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut buffer = vec![0; self.changes.len() * MAX_CHANGE_LENGTH];
-        let mut writer = TransactionWriter::new(&mut buffer);
-        for change in &self.changes {
-            writer
-                .push(change)
-                .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
-        }
-        let length = writer.finish().len();
-        buffer.truncate(length);
-        buffer.shrink_to_fit();
-        buffer
-    }
-
-    /// The port of the virtual machine `name`, if it runs here.
-    pub fn port(&self, name: &str) -> Option<&PortInfo> {
-        self.ports.iter().find(|port| port.name == name)
-    }
-
-    /// The name of a host.
-    pub fn host_name(&self, host: HostId) -> Option<&str> {
-        self.host_names.get(host.0 as usize).map(String::as_str)
-    }
-
-    /// The name of a routing domain.
-    pub fn domain_name(&self, domain: DomainId) -> Option<&str> {
-        let info = self.domains.get(domain.0 as usize)?;
-        Some(&info.name)
-    }
-}
-
-/// A host name that the policy file does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownHost {
-    /// The name asked for.
-    pub name: String,
-    remedy: String,
-}
-
-impl fmt::Display for UnknownHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the policy file has no host {:?}: {}",
-            self.name, self.remedy
-        )
-    }
-}
-
-impl std::error::Error for UnknownHost {}
 
 pub(super) fn for_host(model: &Model, name: &str) -> Result<HostPolicy, UnknownHost> {
     let named = |host: &Host| host.name.value.0 == name;
@@ -197,6 +69,7 @@ impl<'m> Derivation<'m> {
 
     fn finish(&self) -> HostPolicy {
         let host = &self.model.hosts[self.local];
+        let narrowest = Narrowest::of(self.model);
         HostPolicy {
             name: host.name.value.0.clone(),
             local_host: self.hosts[&self.local],
@@ -218,13 +91,18 @@ impl<'m> Derivation<'m> {
             ports: self
                 .ports
                 .iter()
-                .map(|(position, port)| self.port_info(*position, *port))
+                .map(|(position, port)| self.port_info(*position, *port, &narrowest))
                 .collect(),
             machines: self
                 .machines()
                 .map(|(position, m)| self.machine_info(position, m))
                 .collect(),
-            uplink_mac: host.uplink_mac.value,
+            uplink_mac: host.uplink.mac.value,
+            uplink_interface: host
+                .uplink
+                .interface
+                .as_ref()
+                .map(|interface| interface.value.0.clone()),
         }
     }
 
@@ -412,8 +290,9 @@ impl<'m> Derivation<'m> {
         }
     }
 
-    fn port_info(&self, position: usize, port: PortId) -> PortInfo {
+    fn port_info(&self, position: usize, port: PortId, narrowest: &Narrowest<'_>) -> PortInfo {
         let machine = &self.model.machines[position];
+        let subnet = self.model.subnet_of(machine);
         PortInfo {
             port,
             name: machine.name.value.0.clone(),
@@ -421,13 +300,11 @@ impl<'m> Derivation<'m> {
                 .interface
                 .as_ref()
                 .map(|interface| interface.value.0.clone()),
-            vsid: self.model.subnet_of(machine).vsid.value,
+            attachment: attachment(machine),
+            mtu: narrowest.mtu_of(machine, subnet.method),
+            vsid: subnet.vsid.value,
             mac: machine.mac.value,
-            addresses: machine
-                .addresses()
-                .iter()
-                .map(|address| address.value)
-                .collect(),
+            addresses: addresses(machine),
         }
     }
 
@@ -437,30 +314,18 @@ impl<'m> Derivation<'m> {
             vsid: self.model.subnet_of(machine).vsid.value,
             mac: machine.mac.value,
             location: self.location(position, machine),
-            addresses: machine
-                .addresses()
-                .iter()
-                .map(|address| address.value)
-                .collect(),
+            addresses: addresses(machine),
         }
     }
 }
 
-/// The routing domains whose records a host needs: those of the machines that run here or ran here
-/// before, and those peered with them.
+/// The routing domains whose records a host needs.
 fn needed_domains(model: &Model, local: usize) -> BTreeSet<usize> {
-    let own: BTreeSet<usize> = model
-        .machines
-        .iter()
-        .filter(|m| m.host.value == local || previous_host(m) == Some(local))
-        .map(|machine| model.subnet_of(machine).domain)
-        .collect();
-    let peers = model.peerings.iter().flat_map(|rule| {
-        let outward = own.contains(&rule.from).then_some(rule.to);
-        let inward = own.contains(&rule.to).then_some(rule.from);
-        [outward, inward]
-    });
-    peers.flatten().chain(own.iter().copied()).collect()
+    let hosts = model.hosts_of_domains().into_iter().enumerate();
+    hosts
+        .filter(|(_, hosts)| hosts.contains(&local))
+        .map(|(domain, _)| domain)
+        .collect()
 }
 
 fn previous_host(machine: &VirtualMachine) -> Option<usize> {
@@ -473,6 +338,20 @@ fn numbered<Id>(
     id: impl Fn(u32) -> Id,
 ) -> BTreeMap<usize, Id> {
     positions.into_iter().zip((0..).map(id)).collect()
+}
+
+fn addresses(machine: &VirtualMachine) -> Vec<CustomerAddress> {
+    let addresses = machine.addresses().iter();
+    addresses.map(|address| address.value).collect()
+}
+
+fn attachment(machine: &VirtualMachine) -> Attachment {
+    match machine.attachment_kind() {
+        AttachmentKind::Veth => Attachment::Veth,
+        AttachmentKind::Tap => Attachment::Tap {
+            namespace: machine.namespace.as_ref().map(|n| n.value.0.clone()),
+        },
+    }
 }
 
 fn subnet_info(subnet: &Subnet, domain: DomainId) -> SubnetInfo {
@@ -499,7 +378,7 @@ fn host_address(host: &Host, network: &PhysicalNetwork, address: ProviderAddress
         address,
         prefix_length: network.prefix.value.length(),
         uplink: UPLINK,
-        mac: host.uplink_mac.value,
+        mac: host.uplink.mac.value,
         vlan: network.vlan,
         mtu: network.mtu.value,
         state: AddressState::Preferred,

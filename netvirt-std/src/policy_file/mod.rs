@@ -26,7 +26,7 @@
 //! | | `pool`? `[]` | ranges `"first-last"` that [`allocate`] may take addresses from |
 //! | `[[physical-network.route]]` | `prefix`, `next-hop`, `metric`? `255` | a provider route |
 //! | `[[host]]` | `name` | |
-//! | | `uplink = { mac = "…" }` | the adapter to the provider network |
+//! | | `uplink = { mac = "…", interface = "…" }` | the adapter to the provider network; `interface`? is needed only by a running switch |
 //! | | `addresses` | its provider addresses, each in a physical network |
 //! | | `neighbours`? `[]` | `{ address = "…", mac = "…" }`, next hops that need not be asked for |
 //! | `[[routing-domain]]` | `name` | one tenant's virtual network |
@@ -40,7 +40,10 @@
 //! | | `subnet` | VSID or name |
 //! | | `host` | where it runs |
 //! | | `mac`, `addresses` | its MAC address and customer addresses |
-//! | | `interface`? | network interface of the host that it hangs on |
+//! | | `interface`? its name | network interface by which it hangs on the switch |
+//! | | `attach`? `"tap"` | `"tap"`: the switch makes the interface; `"veth"`: it is there, as the host's end of a container's veth pair or a hypervisor's TAP |
+//! | | `namespace`? the switch's own | name or path of the network namespace that the TAP is made in |
+//! | | `mtu`? at most 1500 | its MTU in bytes; as much as fits through every physical network that a host is on |
 //! | | `provider-addresses`? | in a rewrite subnet: one for each of `addresses`, in their order |
 //! | | `use-vm-mac`? `false` | in a rewrite subnet: frames leave with the machine's MAC address |
 //! | | `gateway`? `false` | it may carry addresses that have no record |
@@ -52,7 +55,9 @@
 mod allocate;
 mod derive;
 mod diagnostic;
+mod host_policy;
 mod model;
+mod mtu;
 mod read;
 mod reader;
 mod validate;
@@ -61,8 +66,10 @@ mod values;
 use std::sync::Arc;
 
 pub use allocate::{Assigned, allocate};
-pub use derive::{DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span};
+pub use host_policy::{
+    Attachment, DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+};
 
 use diagnostic::Log;
 use model::Model;

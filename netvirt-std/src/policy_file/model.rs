@@ -1,5 +1,6 @@
 //! What a policy file says: its tables as values, every reference already resolved to an index.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Reception};
@@ -8,7 +9,9 @@ use uuid::Uuid;
 
 use super::diagnostic::Span;
 use super::reader::Located;
-use super::values::{AddressRange, InterfaceName, Name, SubnetMethod};
+use super::values::{
+    AddressRange, AttachmentKind, InterfaceName, Name, NamespacePath, SubnetMethod,
+};
 
 #[derive(Debug, Clone)]
 pub(super) struct Model {
@@ -54,9 +57,16 @@ pub(super) struct Route<A> {
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) name: Located<Name>,
-    pub(super) uplink_mac: Located<MacAddress>,
+    pub(super) uplink: Uplink,
     pub(super) addresses: Vec<Located<ProviderAddress>>,
     pub(super) neighbours: Vec<StaticNeighbour>,
+}
+
+/// A host's adapter to the provider network.
+#[derive(Debug, Clone)]
+pub(super) struct Uplink {
+    pub(super) mac: Located<MacAddress>,
+    pub(super) interface: Option<Located<InterfaceName>>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,7 +103,11 @@ pub(super) struct VirtualMachine {
     pub(super) provider_addresses: Option<Located<Vec<Located<ProviderAddress>>>>,
     pub(super) use_vm_mac: Option<Located<bool>>,
     pub(super) gateway: Option<Located<bool>>,
+    /// The machine's own name where none is given and it can be one.
     pub(super) interface: Option<Located<InterfaceName>>,
+    pub(super) namespace: Option<Located<NamespacePath>>,
+    pub(super) attach: Option<Located<AttachmentKind>>,
+    pub(super) mtu: Option<Located<u16>>,
 }
 
 #[derive(Debug, Clone)]
@@ -123,6 +137,23 @@ impl Model {
         self.networks.iter().filter(attached).collect()
     }
 
+    /// The hosts that need the records of each routing domain: those that its machines run on or ran on
+    /// before, and the same of the domains that it is peered with.
+    pub(super) fn hosts_of_domains(&self) -> Vec<BTreeSet<usize>> {
+        let mut own = vec![BTreeSet::new(); self.domains.len()];
+        for machine in &self.machines {
+            let hosts = [Some(&machine.host), machine.migrating_from.as_ref()];
+            let hosts = hosts.into_iter().flatten().map(|host| host.value);
+            own[self.subnet_of(machine).domain].extend(hosts);
+        }
+        let mut all = own.clone();
+        for rule in &self.peerings {
+            all[rule.from].extend(&own[rule.to]);
+            all[rule.to].extend(&own[rule.from]);
+        }
+        all
+    }
+
     pub(super) fn subnets_of(&self, domain: usize) -> impl Iterator<Item = &Subnet> {
         self.subnets.iter().filter(move |s| s.domain == domain)
     }
@@ -145,6 +176,16 @@ impl VirtualMachine {
 
     pub(super) fn is_gateway(&self) -> bool {
         self.gateway.as_ref().is_some_and(|gateway| gateway.value)
+    }
+
+    pub(super) fn attachment_kind(&self) -> AttachmentKind {
+        let said = self.attach.as_ref();
+        said.map_or(AttachmentKind::Tap, |attach| attach.value)
+    }
+
+    pub(super) fn has_ipv6_address(&self) -> bool {
+        let mut addresses = self.addresses().iter();
+        addresses.any(|address| address.value.get().is_ipv6())
     }
 
     pub(super) fn uses_vm_mac(&self) -> bool {

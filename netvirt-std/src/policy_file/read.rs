@@ -9,20 +9,19 @@ use toml::de::DeTable;
 use super::diagnostic::{Diagnostic, Log, Span, suggestion};
 use super::model::{
     FileSettings, Host, Model, PeeringRule, PhysicalNetwork, Route, RoutingDomain, StaticNeighbour,
-    Subnet, VirtualMachine,
+    Subnet, Uplink, VirtualMachine,
 };
+use super::mtu::ETHERNET_MTU;
 use super::reader::{FromToml, Located, TableReader};
 use super::values::{
-    DscpSetting, FlowIdSetting, Name, RuleOr, SubnetMethod, SubnetPrefix, SubnetReference,
-    UnicastPrefix,
+    DscpSetting, FlowIdSetting, InterfaceName, Name, RuleOr, SubnetMethod, SubnetPrefix,
+    SubnetReference, UnicastPrefix,
 };
 
 /// The metric that Hyper-V's samples give a route.
 const DEFAULT_METRIC: u32 = 255;
 /// A locally administered address: the distributed router's, the same on all hosts.
 const DEFAULT_ROUTER_MAC: MacAddress = MacAddress([0x02, 0x15, 0x5d, 0x00, 0x00, 0x01]);
-/// The IP MTU of plain Ethernet.
-const DEFAULT_MTU: u16 = 1500;
 
 /// Reads `text`; what cannot be read is noted and left out.
 pub(super) fn read(text: &str, log: &Log) -> Option<Model> {
@@ -295,7 +294,7 @@ fn read_network(table: &mut TableReader<'_>, _: usize) -> Option<PhysicalNetwork
         prefix: prefix?.map(|prefix| prefix.0),
         vlan: vlan.map(|vlan| vlan.value),
         mtu: mtu.unwrap_or(Located {
-            value: DEFAULT_MTU,
+            value: ETHERNET_MTU,
             span: table.span().clone(),
         }),
         pool: pool.map_or(Vec::new(), |pool| pool.value),
@@ -316,12 +315,16 @@ fn read_route<A: FromToml>(table: &mut TableReader<'_>) -> Option<Route<A>> {
 
 fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
     let name = table.required("name");
-    let uplink_mac = table
+    let uplink = table
         .required_table("uplink", "{ mac = \"…\" }")
         .and_then(|mut uplink| {
             let mac = uplink.required("mac");
+            let interface = uplink.optional("interface");
             uplink.finish();
-            mac
+            Some(Uplink {
+                mac: mac?,
+                interface,
+            })
         });
     let addresses = table.required_list("addresses");
     let neighbours = entries(table, "neighbours", "neighbour", |neighbour, _| {
@@ -334,7 +337,7 @@ fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
     });
     Some(Host {
         name: name?,
-        uplink_mac: uplink_mac?,
+        uplink: uplink?,
         addresses: addresses?,
         neighbours: neighbours.list,
     })
@@ -399,9 +402,14 @@ fn read_machine(
     let use_vm_mac = table.optional("use-vm-mac");
     let gateway = table.optional("gateway");
     let interface = table.optional("interface");
+    let namespace = table.optional("namespace");
+    let attach = table.optional("attach");
+    let mtu = table.optional("mtu");
+    let name: Located<Name> = name?;
     Some(VirtualMachine {
         span: table.span().clone(),
-        name: name?,
+        interface: interface.or_else(|| interface_named_after(&name)),
+        name,
         subnet: subnet?,
         host: host?,
         migrating_from: match migrating_from {
@@ -413,7 +421,16 @@ fn read_machine(
         provider_addresses,
         use_vm_mac,
         gateway,
-        interface,
+        namespace,
+        attach,
+        mtu,
+    })
+}
+
+fn interface_named_after(machine: &Located<Name>) -> Option<Located<InterfaceName>> {
+    Some(Located {
+        value: InterfaceName::new(&machine.value.0)?,
+        span: machine.span.clone(),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 
 use netvirt_core::policy::Reception;
 use netvirt_core::{
@@ -187,21 +188,78 @@ impl FromToml for Name {
     }
 }
 
-/// The name of a network interface of the host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// The name of a network interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InterfaceName(pub(super) String);
+
+impl InterfaceName {
+    /// Takes what Linux takes for the name of a new interface and what does not upset a terminal.
+    pub(super) fn new(name: &str) -> Option<Self> {
+        const TAKEN: [&str; 5] = [".", "..", "all", "default", "lo"];
+        // Linux would put a number in the place of a `%`.
+        let refused = |c: char| c.is_whitespace() || c.is_control() || "/:%".contains(c);
+        // It reads each byte for itself, as Latin-1, where this one is a space.
+        let has_latin_space = name.bytes().any(|byte| byte == 0xa0);
+        let is_good = (1..=15).contains(&name.len())
+            && !TAKEN.contains(&name)
+            && !name.contains(refused)
+            && !has_latin_space;
+        is_good.then(|| Self(name.into()))
+    }
+}
 
 impl FromToml for InterfaceName {
     const EXPECTED: &'static str = "the name of a network interface such as \"tap0\"";
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
         let name = text(value)?;
-        let refused = |c: char| c == '/' || c.is_whitespace() || c.is_control();
-        if name.is_empty() || name.len() > 15 || name.contains(refused) {
+        Self::new(name).ok_or_else(|| {
+            Refusal::Value(format!(
+                "{name:?} is no interface name: use 1 to 15 bytes without spaces, `/`, `:` and `%`, \
+                 and none of `.`, `..`, `all`, `default` and `lo`"
+            ))
+        })
+    }
+}
+
+/// Where the machines' network namespaces lie that have only a name (ip-netns(8)).
+const NAMED_NAMESPACES: &str = "/run/netns";
+
+/// The path of a network namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct NamespacePath(pub(super) PathBuf);
+
+impl FromToml for NamespacePath {
+    const EXPECTED: &'static str = "the name or the path of a network namespace such as \"blue-1\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        let written = text(value)?;
+        let is_path = written.starts_with('/') && !written.ends_with('/');
+        let is_name = !matches!(written, "" | "." | "..") && !written.contains('/');
+        if !(is_path || is_name) || written.contains(char::is_control) {
             return Err(Refusal::Value(format!(
-                "{name:?} is no interface name: use 1 to 15 bytes without spaces and `/`"
+                "{written:?} is no network namespace: give a name as `ip netns` shows it, or an \
+                 absolute path"
             )));
         }
-        Ok(Self(name.into()))
+        // The longer path is an older name of the same directory.
+        let written = written
+            .strip_prefix("/var")
+            .filter(|path| path.starts_with(NAMED_NAMESPACES))
+            .unwrap_or(written);
+        Ok(Self(Path::new(NAMED_NAMESPACES).join(written)))
+    }
+}
+
+/// How a virtual machine hangs on the switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AttachmentKind {
+    Tap,
+    Veth,
+}
+
+impl FromToml for AttachmentKind {
+    const EXPECTED: &'static str = "\"tap\" or \"veth\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        word(value, &[("tap", Self::Tap), ("veth", Self::Veth)])
     }
 }
 

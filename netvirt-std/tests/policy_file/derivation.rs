@@ -235,6 +235,18 @@ fn every_table_of_the_file_reaches_the_host() {
             "0c0c00000005",
             Location::Host(host_3),
         )),
+        Change::AddRecord(record(
+            8001,
+            "10.8.0.6",
+            "0c0c00000006",
+            Location::Host(host_3),
+        )),
+        Change::AddRecord(record(
+            8001,
+            "10.8.0.7",
+            "0c0c00000007",
+            Location::Host(host_3),
+        )),
         Change::AddCustomerRoute(CustomerRoute {
             vsid: vsid(5002),
             prefix: "0.0.0.0/0".parse().unwrap(),

@@ -1,6 +1,6 @@
 //! What is refused about routing domains, subnets, virtual machines and peerings.
 
-use crate::Case;
+use crate::{Case, check_all};
 
 const CASES: &[Case] = &[
     // routing domains and subnets
@@ -351,7 +351,5 @@ const CASES: &[Case] = &[
 
 #[test]
 fn each_breach_is_told_with_its_place_and_remedy() {
-    for case in CASES {
-        case.check();
-    }
+    check_all(CASES);
 }

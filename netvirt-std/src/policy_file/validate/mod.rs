@@ -1,5 +1,6 @@
 //! Whether a whole policy file can work: every rule is checked, and every breach is noted.
 
+mod attachment;
 mod customer;
 mod machine;
 mod provider;
@@ -19,6 +20,7 @@ pub(super) fn check(model: &Model, log: &Log) {
     provider::check(model, log);
     customer::check(model, log);
     machine::check(model, log);
+    attachment::check(model, log);
 }
 
 /// Checks that every address of a rewrite subnet has its provider address.

@@ -1,0 +1,157 @@
+//! What one host is given to do, with the names that its numbers stand for.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use netvirt_core::policy::{Change, Location, MAX_CHANGE_LENGTH, TransactionWriter};
+use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
+
+/// The policy of one host, with the names that its numbers stand for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPolicy {
+    /// The host's name.
+    pub name: String,
+    /// Its number, the position of its name in `host_names`.
+    pub local_host: HostId,
+    /// The changes, each valid against those before; applied to an empty policy they build the host's.
+    pub changes: Vec<Change>,
+    /// The names of the hosts that this one has to know, by [`HostId`].
+    pub host_names: Vec<String>,
+    /// The routing domains that it has to know, by [`DomainId`].
+    pub domains: Vec<DomainInfo>,
+    /// The subnets of these.
+    pub subnets: Vec<SubnetInfo>,
+    /// The ports of its own virtual machines, by [`PortId`].
+    pub ports: Vec<PortInfo>,
+    /// All virtual machines in these routing domains, here and elsewhere, in the order of the file.
+    pub machines: Vec<MachineInfo>,
+    /// The MAC address of the uplink.
+    pub uplink_mac: MacAddress,
+    /// The network interface that is the uplink, if it was given; a running switch needs it.
+    pub uplink_interface: Option<String>,
+}
+
+/// A routing domain as the operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainInfo {
+    /// The number that the datapath knows it by.
+    pub domain: DomainId,
+    /// Its name.
+    pub name: String,
+    /// Its GUID in braces, if it was given one.
+    pub id: Option<String>,
+}
+
+/// A virtual subnet as the operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubnetInfo {
+    /// Its VSID.
+    pub vsid: Vsid,
+    /// Its routing domain.
+    pub domain: DomainId,
+    /// Its name, if it was given one.
+    pub name: Option<String>,
+}
+
+/// A port of the host's switch and the virtual machine on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortInfo {
+    /// The port's number.
+    pub port: PortId,
+    /// The virtual machine's name.
+    pub name: String,
+    /// The network interface by which the machine hangs on the switch: the one it was given, or the machine's name.
+    /// None if it was given none and Linux takes no interface of that name; a running switch needs one.
+    pub interface: Option<String>,
+    /// What the interface is.
+    pub attachment: Attachment,
+    /// The MTU that the machine should have, in bytes: its packets fit whatever way they take.
+    pub mtu: u16,
+    /// The virtual subnet.
+    pub vsid: Vsid,
+    /// The machine's MAC address.
+    pub mac: MacAddress,
+    /// The machine's customer addresses.
+    pub addresses: Vec<CustomerAddress>,
+}
+
+/// How a virtual machine hangs on the switch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attachment {
+    /// The switch makes a TAP and serves its other side.
+    Tap {
+        /// The path of the network namespace that the TAP is made in; without it, the switch's own.
+        namespace: Option<PathBuf>,
+    },
+    /// The interface exists, in the switch's own network namespace, and frames cross it as a packet socket sees them:
+    /// it is the host's end of a container's veth pair, or a hypervisor's TAP.
+    Veth,
+}
+
+/// A virtual machine that the host can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MachineInfo {
+    /// Its name.
+    pub name: String,
+    /// Its virtual subnet.
+    pub vsid: Vsid,
+    /// Its MAC address.
+    pub mac: MacAddress,
+    /// Where it runs.
+    pub location: Location,
+    /// Its customer addresses.
+    pub addresses: Vec<CustomerAddress>,
+}
+
+impl HostPolicy {
+    /// The changes in the core's one encoding.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut buffer = vec![0; self.changes.len() * MAX_CHANGE_LENGTH];
+        let mut writer = TransactionWriter::new(&mut buffer);
+        for change in &self.changes {
+            writer
+                .push(change)
+                .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
+        }
+        let length = writer.finish().len();
+        buffer.truncate(length);
+        buffer.shrink_to_fit();
+        buffer
+    }
+
+    /// The port of the virtual machine `name`, if it runs here.
+    pub fn port(&self, name: &str) -> Option<&PortInfo> {
+        self.ports.iter().find(|port| port.name == name)
+    }
+
+    /// The name of a host.
+    pub fn host_name(&self, host: HostId) -> Option<&str> {
+        self.host_names.get(host.0 as usize).map(String::as_str)
+    }
+
+    /// The name of a routing domain.
+    pub fn domain_name(&self, domain: DomainId) -> Option<&str> {
+        let info = self.domains.get(domain.0 as usize)?;
+        Some(&info.name)
+    }
+}
+
+/// A host name that the policy file does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownHost {
+    /// The name asked for.
+    pub name: String,
+    pub(super) remedy: String,
+}
+
+impl fmt::Display for UnknownHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the policy file has no host {:?}: {}",
+            self.name, self.remedy
+        )
+    }
+}
+
+impl std::error::Error for UnknownHost {}
