@@ -14,13 +14,40 @@ pub enum Method {
     /// provider addresses of the two hosts.
     Encapsulate,
     /// IP rewrite (`TranslationMethodNat`): the customer address is replaced by a provider address that
-    /// belongs to it alone. Used only if both records say so; otherwise NVGRE.
+    /// belongs to it alone. Used only if both records say so; otherwise NVGRE. NVGRE is received all the same.
     Rewrite {
         /// The provider address of this customer address, of the same family, unique in the network.
         provider_address: ProviderAddress,
         /// Whether frames leave with the MAC address of the virtual machine instead of the uplink's.
         use_vm_mac: bool,
     },
+    /// On the way from one of the two to the other: sent as NVGRE, received in either form. The provider
+    /// address is still this host's to answer for and to announce.
+    ///
+    /// A running network changes its method without losing a packet if every host says this before the first
+    /// says the new method. Hosts may be told one after another. The physical network must have room for the
+    /// outer header of NVGRE by then.
+    Transition {
+        /// The provider address of this customer address, as under rewrite.
+        provider_address: ProviderAddress,
+        /// As under rewrite; it takes effect when the record says rewrite.
+        use_vm_mac: bool,
+    },
+}
+
+impl Method {
+    /// The provider address that stands for the customer address in rewritten packets, if there is one.
+    pub const fn provider_address(self) -> Option<ProviderAddress> {
+        match self {
+            Self::Encapsulate => None,
+            Self::Rewrite {
+                provider_address, ..
+            }
+            | Self::Transition {
+                provider_address, ..
+            } => Some(provider_address),
+        }
+    }
 }
 
 /// What a lookup record stands for.

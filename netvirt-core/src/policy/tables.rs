@@ -318,14 +318,14 @@ impl Policy<'_> {
         self.provider_addresses.get(number as usize)?.as_ref()
     }
 
-    /// The own provider address under which a rewritten local record is reached.
+    /// The own provider address under which a local record is reached by rewrite.
     #[inline(always)]
     pub(crate) fn provider_of(&self, record: &Record) -> Option<&HostAddress> {
         let number = record.provider.checked_sub(1)?;
         self.provider_addresses.get(usize::from(number))?.as_ref()
     }
 
-    /// The record that stands behind a provider address under rewrite.
+    /// The record that stands behind a provider address in rewritten packets.
     pub(crate) fn rewrite_record(&self, family: Family, address: AddressBits) -> Option<&Record> {
         let slot = self.rewrite.find(&provider_key(family, address), |slot| {
             self.is_rewrite_of(slot, family, address)
@@ -337,7 +337,7 @@ impl Policy<'_> {
     #[inline(always)]
     pub(crate) fn is_rewrite_of(&self, slot: u32, family: Family, address: AddressBits) -> bool {
         self.records.found(slot).is_some_and(|record| {
-            record.is_rewrite()
+            record.has_provider_address()
                 && *record.provider_address() == address
                 && record.key_family() == Some(family)
         })

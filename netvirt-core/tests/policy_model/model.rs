@@ -193,7 +193,8 @@ impl Model {
         for record in self.records.values() {
             self.assert_legal_record(record);
         }
-        let rewrites = self.records.values().filter_map(provider_address);
+        let rewrites = self.records.values();
+        let rewrites = rewrites.filter_map(|record| record.method.provider_address());
         let owned = rewrites
             .chain(self.host_addresses.keys().copied())
             .chain(self.provider_addresses.keys().copied());
@@ -221,9 +222,8 @@ impl Model {
         if let Some(previous) = record.previous {
             assert!(previous == HOST_1 || self.hosts.contains(&previous));
         }
-        if let (Some(provider), Some(customer)) =
-            (provider_address(record), record.kind.customer_address())
-        {
+        if let Some(provider) = record.method.provider_address() {
+            let customer = record.kind.customer_address().unwrap();
             assert_eq!(Family::of(provider.get()), Family::of(customer.get()));
         }
     }
@@ -269,15 +269,6 @@ impl Model {
             Prefix::of(own.address.get(), own.prefix_length)
                 .is_ok_and(|prefix| prefix.contains(next_hop.get()))
         })
-    }
-}
-
-fn provider_address(record: &LookupRecord) -> Option<ProviderAddress> {
-    match record.method {
-        Method::Encapsulate => None,
-        Method::Rewrite {
-            provider_address, ..
-        } => Some(provider_address),
     }
 }
 

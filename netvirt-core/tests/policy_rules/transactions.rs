@@ -129,6 +129,27 @@ fn no_change_is_longer_than_the_longest() {
 }
 
 #[test]
+fn methods_keep_their_numbers_in_the_encoding() {
+    let provider = "192.168.4.99";
+    let plain = record(
+        BLUE_VSID,
+        "10.0.0.9",
+        "060600000009",
+        Location::Host(HOST_2),
+    );
+    let records = [
+        plain,
+        rewritten(plain, provider),
+        in_transition(plain, provider),
+    ];
+    let addressed = |number| vec![number, 0, 192, 168, 4, 99, 0];
+    let numbers = [vec![0], addressed(1), addressed(2)];
+    for (record, expected) in records.iter().zip(numbers) {
+        assert!(tx(&[Change::AddRecord(*record)]).ends_with(&expected));
+    }
+}
+
+#[test]
 fn changes_come_out_of_the_encoding_as_they_went_in() {
     let changes = two_hosts();
     let encoded = tx(&changes);

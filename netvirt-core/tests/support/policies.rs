@@ -195,6 +195,17 @@ pub fn rewritten(record: LookupRecord, provider: &str) -> LookupRecord {
     }
 }
 
+/// The same record on its way between the two methods.
+pub fn in_transition(record: LookupRecord, provider: &str) -> LookupRecord {
+    LookupRecord {
+        method: Method::Transition {
+            provider_address: pa(provider),
+            use_vm_mac: false,
+        },
+        ..record
+    }
+}
+
 /// A port of this host and its virtual subnet.
 pub fn port(number: u32, subnet: u32, adapter: &str) -> Port {
     Port {

@@ -15,4 +15,5 @@ mod rewrite_refusals;
 mod routing;
 mod sizes;
 mod spoofing;
+mod transition;
 mod uplink_proxies;
