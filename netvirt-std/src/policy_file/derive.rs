@@ -233,13 +233,20 @@ impl<'m> Derivation<'m> {
 
     /// How the `nth` address of a machine is reached.
     fn method(&self, machine: &VirtualMachine, nth: usize) -> Method {
-        let rewrites = self.model.subnet_of(machine).method == SubnetMethod::Rewrite;
-        match machine.provider_addresses().get(nth) {
-            Some(provider) if rewrites => Method::Rewrite {
-                provider_address: provider.value,
-                use_vm_mac: machine.uses_vm_mac(),
+        let Some(provider) = machine.provider_addresses().get(nth) else {
+            return Method::Encapsulate;
+        };
+        let (provider_address, use_vm_mac) = (provider.value, machine.uses_vm_mac());
+        match self.model.subnet_of(machine).method {
+            SubnetMethod::Encapsulate => Method::Encapsulate,
+            SubnetMethod::Rewrite => Method::Rewrite {
+                provider_address,
+                use_vm_mac,
             },
-            _ => Method::Encapsulate,
+            SubnetMethod::Transition => Method::Transition {
+                provider_address,
+                use_vm_mac,
+            },
         }
     }
 

@@ -34,7 +34,7 @@
 //! | `[[routing-domain.subnet]]` | `vsid` | 4096..=16777214, unique in the file |
 //! | | `prefixes` | its on-link prefixes; the second address of each is the gateway |
 //! | | `name`? | another way to refer to the subnet |
-//! | | `method`? `"encapsulate"` | `"encapsulate"` (NVGRE) or `"rewrite"` |
+//! | | `method`? `"encapsulate"` | `"encapsulate"` (NVGRE), `"rewrite"`, or `"transition"` while a running network changes from one to the other: sent as NVGRE, received in either form |
 //! | `[[routing-domain.route]]` | `prefix`, `next-hop`, `metric`? `255` | destinations behind a gateway machine of the domain |
 //! | `[[vm]]` | `name` | also the name of its port |
 //! | | `subnet` | VSID or name |
@@ -44,8 +44,8 @@
 //! | | `attach`? `"tap"` | `"tap"`: the switch makes the interface; `"veth"`: it is there, as the host's end of a container's veth pair or a hypervisor's TAP |
 //! | | `namespace`? the switch's own | name or path of the network namespace that the TAP is made in |
 //! | | `mtu`? at most 1500 | its MTU in bytes; as much as fits through every physical network that a host is on |
-//! | | `provider-addresses`? | in a rewrite subnet: one for each of `addresses`, in their order |
-//! | | `use-vm-mac`? `false` | in a rewrite subnet: frames leave with the machine's MAC address |
+//! | | `provider-addresses`? | under rewrite and in transition: one for each of `addresses`, in their order |
+//! | | `use-vm-mac`? `false` | the same: rewritten frames leave with the machine's MAC address |
 //! | | `gateway`? `false` | it may carry addresses that have no record |
 //! | | `migrating-from`? | the host it ran on before, until all flows have followed it |
 //! | `[[peering]]` | `from`, `to`, `both-ways`? `false` | one routing domain may send to another |

@@ -57,7 +57,7 @@ impl<'m> Narrowest<'m> {
     /// The limit of a subnet's machines; none without physical networks.
     pub(super) fn limit(&self, method: SubnetMethod) -> Option<Limit<'m>> {
         match method {
-            SubnetMethod::Encapsulate => self.encapsulated,
+            SubnetMethod::Encapsulate | SubnetMethod::Transition => self.encapsulated,
             SubnetMethod::Rewrite => self.rewritten,
         }
     }

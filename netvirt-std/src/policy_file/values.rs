@@ -333,16 +333,28 @@ fn word<T: Copy>(value: &DeValue<'_>, words: &[(&str, T)]) -> Result<T, Refusal>
 pub(super) enum SubnetMethod {
     Encapsulate,
     Rewrite,
+    Transition,
+}
+
+impl SubnetMethod {
+    /// Whether each customer address has a provider address of its own.
+    pub(super) fn has_provider_addresses(self) -> bool {
+        match self {
+            Self::Encapsulate => false,
+            Self::Rewrite | Self::Transition => true,
+        }
+    }
 }
 
 impl FromToml for SubnetMethod {
-    const EXPECTED: &'static str = "\"encapsulate\" or \"rewrite\"";
+    const EXPECTED: &'static str = "\"encapsulate\", \"rewrite\" or \"transition\"";
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
         word(
             value,
             &[
                 ("encapsulate", Self::Encapsulate),
                 ("rewrite", Self::Rewrite),
+                ("transition", Self::Transition),
             ],
         )
     }

@@ -7,7 +7,7 @@ use netvirt_core::policy::{
     RouteTarget, Settings, Transaction,
 };
 use netvirt_core::{DomainId, HostId, MacAddress, PortId, VlanId, Vsid};
-use netvirt_std::policy_file::{HostPolicy, PolicyFile};
+use netvirt_std::policy_file::{HostPolicy, PolicyFile, allocate};
 
 use crate::{THREE_TENANTS, TWO_HOSTS, WHOLE, edited};
 
@@ -291,6 +291,33 @@ fn a_host_knows_its_peers_and_the_machines_that_left_but_nothing_else() {
         records(&policy),
         [record(8001, "10.8.0.5", "0c0c00000005", HERE_0)]
     );
+}
+
+#[test]
+fn in_transition_the_provider_addresses_stay() {
+    let text = edited(
+        THREE_TENANTS,
+        "method = \"rewrite\"",
+        "method = \"transition\"",
+    );
+    let policy = derived(&text, "host-1");
+    let methods = records(&policy)
+        .into_iter()
+        .filter(|record| record.vsid == vsid(7001));
+    let expected =
+        ["192.168.4.100", "192.168.4.101", "192.168.4.102"].map(|pa| Method::Transition {
+            provider_address: address!(pa),
+            use_vm_mac: false,
+        });
+    assert!(methods.map(|record| record.method).eq(expected));
+    // It may be rewrite next time, so addresses are still given.
+    let text = edited(&text, "provider-addresses = [\"192.168.4.101\"]\n", "");
+    let (_, assigned) = allocate(&text, "network.toml").unwrap();
+    assert_eq!(assigned.len(), 1);
+    // The room for NVGRE is needed already.
+    let text = edited(&text, "mtu = 1600", "mtu = 1500");
+    let (text, _) = allocate(&text, "network.toml").unwrap();
+    assert_eq!(derived(&text, "host-1").port("green-1").unwrap().mtu, 1458);
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn check_mtu(machine: &VirtualMachine, method: SubnetMethod, narrowest: &Narrowe
         return;
     }
     let inside = match method {
-        SubnetMethod::Encapsulate => " inside NVGRE",
+        SubnetMethod::Encapsulate | SubnetMethod::Transition => " inside NVGRE",
         SubnetMethod::Rewrite => "",
     };
     let message = format!(

@@ -18,7 +18,7 @@ pub(super) fn check(model: &Model, log: &Log) {
         check_addresses(machine, subnet, log);
         match subnet.method {
             SubnetMethod::Encapsulate => check_encapsulated(machine, subnet, log),
-            SubnetMethod::Rewrite => {
+            SubnetMethod::Rewrite | SubnetMethod::Transition => {
                 check_no_gateway(machine, log);
                 check_pairs(machine, log);
                 if !model.networks_incomplete {

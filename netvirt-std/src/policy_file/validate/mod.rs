@@ -23,15 +23,17 @@ pub(super) fn check(model: &Model, log: &Log) {
     attachment::check(model, log);
 }
 
-/// Checks that every address of a rewrite subnet has its provider address.
+/// Checks that every address that can be rewritten has its provider address.
 pub(super) fn check_allocated(model: &Model, file_name: &str, log: &Log) {
     for machine in &model.machines {
-        if model.subnet_of(machine).method != SubnetMethod::Rewrite {
-            continue;
-        }
+        let because = match model.subnet_of(machine).method {
+            SubnetMethod::Encapsulate => continue,
+            SubnetMethod::Rewrite => "uses rewrite",
+            SubnetMethod::Transition => "is in transition",
+        };
         if let Some(address) = machine.addresses().get(machine.provider_addresses().len()) {
             let message = format!(
-                "{} of virtual machine {} has no provider address, and its subnet uses rewrite",
+                "{} of virtual machine {} has no provider address, and its subnet {because}",
                 address.value, machine.name.value
             );
             log.note(
