@@ -11,10 +11,11 @@ use netvirt_core::{CustomerAddress, DomainId, HostId, PortId, ProviderAddress};
 
 use super::diagnostic::suggestion;
 use super::host_policy::{
-    Attachment, DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+    Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
 };
 use super::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
 use super::mtu::Narrowest;
+use super::numbering::Numbering;
 use super::values::{AttachmentKind, SubnetMethod};
 
 /// The only uplink that a host has so far.
@@ -22,10 +23,14 @@ const UPLINK: UplinkId = UplinkId(0);
 /// Hyper-V's metric for on-link customer routes.
 const ON_LINK_METRIC: u32 = 255;
 
-pub(super) fn for_host(model: &Model, name: &str) -> Result<HostPolicy, UnknownHost> {
+pub(super) fn for_host(
+    model: &Model,
+    name: &str,
+    before: &Numbering,
+) -> Result<HostPolicy, UnknownHost> {
     let named = |host: &Host| host.name.value.0 == name;
     match model.hosts.iter().position(named) {
-        Some(position) => Ok(Derivation::new(model, position).finish()),
+        Some(position) => Ok(Derivation::new(model, position, before).finish()),
         None => Err(UnknownHost {
             name: name.into(),
             remedy: suggestion(
@@ -36,17 +41,18 @@ pub(super) fn for_host(model: &Model, name: &str) -> Result<HostPolicy, UnknownH
     }
 }
 
-/// One host's part of the file and the numbers given to what is in it, in the order of the file.
+/// One host's part of the file: positions in it and their numbers, in the order of the file.
 struct Derivation<'m> {
     model: &'m Model,
     local: usize,
+    numbering: Numbering,
     domains: BTreeMap<usize, DomainId>,
     hosts: BTreeMap<usize, HostId>,
     ports: BTreeMap<usize, PortId>,
 }
 
 impl<'m> Derivation<'m> {
-    fn new(model: &'m Model, local: usize) -> Self {
+    fn new(model: &'m Model, local: usize, before: &Numbering) -> Self {
         let domains = needed_domains(model, local);
         let hosts: BTreeSet<usize> = model
             .machines
@@ -56,41 +62,50 @@ impl<'m> Derivation<'m> {
             .flatten()
             .chain([local])
             .collect();
-        let positions = model.machines.iter().enumerate();
-        let here = positions.filter(|(_, machine)| machine.host.value == local);
+        let positions = 0..model.machines.len();
+        let ports: BTreeSet<usize> = positions
+            .filter(|position| model.machines[*position].host.value == local)
+            .collect();
+        let host_name = |position: &usize| &*model.hosts[*position].name.value.0;
+        let domain_name = |position: &usize| &*model.domains[*position].name.value.0;
+        let port_name = |position: &usize| &*model.machines[*position].name.value.0;
+        let numbering = before.next(
+            hosts.iter().map(host_name),
+            domains.iter().map(domain_name),
+            ports.iter().map(port_name),
+        );
         Self {
             model,
             local,
-            domains: numbered(domains, DomainId),
-            hosts: numbered(hosts, HostId),
-            ports: numbered(here.map(|(position, _)| position), PortId),
+            domains: numbered(domains, |position| numbering.domain(domain_name(position))),
+            hosts: numbered(hosts, |position| numbering.host(host_name(position))),
+            ports: numbered(ports, |position| numbering.port(port_name(position))),
+            numbering,
         }
     }
 
-    fn finish(&self) -> HostPolicy {
+    fn finish(self) -> HostPolicy {
         let host = &self.model.hosts[self.local];
         let narrowest = Narrowest::of(self.model);
+        let domains = self.domains.iter();
+        let ports = self.ports.iter();
         HostPolicy {
             name: host.name.value.0.clone(),
             local_host: self.hosts[&self.local],
             changes: self.changes(host),
-            host_names: self
+            hosts: self
                 .hosts
-                .keys()
-                .map(|h| self.model.hosts[*h].name.value.0.clone())
-                .collect(),
-            domains: self
-                .domains
                 .iter()
+                .map(|(position, id)| self.host_info(*position, *id))
+                .collect(),
+            domains: domains
                 .map(|(position, id)| self.domain_info(*position, *id))
                 .collect(),
             subnets: self
                 .subnets()
                 .map(|(subnet, domain)| subnet_info(subnet, domain))
                 .collect(),
-            ports: self
-                .ports
-                .iter()
+            ports: ports
                 .map(|(position, port)| self.port_info(*position, *port, &narrowest))
                 .collect(),
             machines: self
@@ -103,6 +118,7 @@ impl<'m> Derivation<'m> {
                 .interface
                 .as_ref()
                 .map(|interface| interface.value.0.clone()),
+            numbering: self.numbering,
         }
     }
 
@@ -288,6 +304,11 @@ impl<'m> Derivation<'m> {
         changes
     }
 
+    fn host_info(&self, position: usize, host: HostId) -> HostInfo {
+        let name = self.model.hosts[position].name.value.0.clone();
+        HostInfo { host, name }
+    }
+
     fn domain_info(&self, position: usize, domain: DomainId) -> DomainInfo {
         let said = &self.model.domains[position];
         DomainInfo {
@@ -339,12 +360,15 @@ fn previous_host(machine: &VirtualMachine) -> Option<usize> {
     machine.migrating_from.as_ref().map(|host| host.value)
 }
 
-/// Gives the positions the numbers 0, 1, 2 and so on.
+/// The positions with their numbers.
 fn numbered<Id>(
-    positions: impl IntoIterator<Item = usize>,
-    id: impl Fn(u32) -> Id,
+    positions: BTreeSet<usize>,
+    number: impl Fn(&usize) -> Option<Id>,
 ) -> BTreeMap<usize, Id> {
-    positions.into_iter().zip((0..).map(id)).collect()
+    let numbered = positions
+        .into_iter()
+        .filter_map(|position| Some((position, number(&position)?)));
+    numbered.collect()
 }
 
 fn addresses(machine: &VirtualMachine) -> Vec<CustomerAddress> {

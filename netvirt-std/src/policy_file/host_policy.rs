@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::numbering::Numbering;
 use netvirt_core::policy::{Change, Location, MAX_CHANGE_LENGTH, TransactionWriter};
 use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
 
@@ -11,17 +12,19 @@ use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
 pub struct HostPolicy {
     /// The host's name.
     pub name: String,
-    /// Its number, the position of its name in `host_names`.
+    /// Its number, which never changes.
     pub local_host: HostId,
     /// The changes, each valid against those before; applied to an empty policy they build the host's.
     pub changes: Vec<Change>,
-    /// The names of the hosts that this one has to know, by [`HostId`].
-    pub host_names: Vec<String>,
-    /// The routing domains that it has to know, by [`DomainId`].
+    /// The numbers in them, for the [next version](super::PolicyFile::for_host_after) of the file.
+    pub numbering: Numbering,
+    /// The hosts that this one has to know, itself among them.
+    pub hosts: Vec<HostInfo>,
+    /// The routing domains that it has to know.
     pub domains: Vec<DomainInfo>,
     /// The subnets of these.
     pub subnets: Vec<SubnetInfo>,
-    /// The ports of its own virtual machines, by [`PortId`].
+    /// The ports of its own virtual machines.
     pub ports: Vec<PortInfo>,
     /// All virtual machines in these routing domains, here and elsewhere, in the order of the file.
     pub machines: Vec<MachineInfo>,
@@ -29,6 +32,15 @@ pub struct HostPolicy {
     pub uplink_mac: MacAddress,
     /// The network interface that is the uplink, if it was given; a running switch needs it.
     pub uplink_interface: Option<String>,
+}
+
+/// A host as the operator knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostInfo {
+    /// The number that the datapath knows it by.
+    pub host: HostId,
+    /// Its name.
+    pub name: String,
 }
 
 /// A routing domain as the operator knows it.
@@ -126,12 +138,13 @@ impl HostPolicy {
 
     /// The name of a host.
     pub fn host_name(&self, host: HostId) -> Option<&str> {
-        self.host_names.get(host.0 as usize).map(String::as_str)
+        let info = self.hosts.iter().find(|info| info.host == host)?;
+        Some(&info.name)
     }
 
     /// The name of a routing domain.
     pub fn domain_name(&self, domain: DomainId) -> Option<&str> {
-        let info = self.domains.get(domain.0 as usize)?;
+        let info = self.domains.iter().find(|info| info.domain == domain)?;
         Some(&info.name)
     }
 }

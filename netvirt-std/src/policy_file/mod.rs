@@ -58,6 +58,7 @@ mod diagnostic;
 mod host_policy;
 mod model;
 mod mtu;
+mod numbering;
 mod read;
 mod reader;
 mod validate;
@@ -68,8 +69,9 @@ use std::sync::Arc;
 pub use allocate::{Assigned, allocate};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span};
 pub use host_policy::{
-    Attachment, DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+    Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
 };
+pub use numbering::Numbering;
 
 use diagnostic::Log;
 use model::Model;
@@ -160,6 +162,20 @@ impl PolicyFile {
     ///
     /// The file has no such host.
     pub fn for_host(&self, name: &str) -> Result<HostPolicy, UnknownHost> {
-        derive::for_host(&self.model, name)
+        self.for_host_after(name, &Numbering::default())
+    }
+
+    /// The same for a host that runs already: what was there in the version of the file that gave `numbering`, and
+    /// still is, keeps its number.
+    ///
+    /// # Errors
+    ///
+    /// The file has no such host.
+    pub fn for_host_after(
+        &self,
+        name: &str,
+        numbering: &Numbering,
+    ) -> Result<HostPolicy, UnknownHost> {
+        derive::for_host(&self.model, name, numbering)
     }
 }

@@ -4,6 +4,7 @@ mod allocation;
 mod attachment;
 mod damage;
 mod derivation;
+mod numbering;
 mod provider_refusals;
 mod rendering;
 mod tenant_refusals;
