@@ -7,9 +7,8 @@ use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
 use netvirt_core::datapath::Worker;
 use netvirt_core::edit::Template;
 use netvirt_core::policy::{
-    Change, Domain, Host, HostAddress, Location, Method, NeighbourEntry, Path, Peering, Place,
-    Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet,
-    TableName,
+    Change, Domain, Host, HostAddress, Location, NeighbourEntry, Path, Peering, Place, Policies,
+    Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet, TableName,
 };
 use netvirt_core::table::{
     Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
@@ -21,7 +20,7 @@ use netvirt_core::{DomainId, HostId, PortId, Vsid};
 pub struct HostCapacity {
     /// Lookup records of any kind.
     pub records: usize,
-    /// How many of the records are reached by rewrite.
+    /// How many of the records have a provider address of their own, for rewrite.
     pub rewritten_records: usize,
     /// Virtual subnets.
     pub subnets: usize,
@@ -258,7 +257,7 @@ impl Count {
             Change::AddPort(port) => self.use_port(port.port),
             Change::AddRecord(record) => {
                 self.records += 1;
-                if matches!(record.method, Method::Rewrite { .. }) {
+                if record.method.provider_address().is_some() {
                     self.rewritten_records += 1;
                 }
                 if let Location::Port(port) = record.location {
