@@ -1,0 +1,5 @@
+//! Devices against the kernel, in network namespaces that each test makes for itself.
+
+mod namespace;
+mod support;
+mod tap;
