@@ -1,5 +1,6 @@
 //! Network interfaces of the kernel: looked up, watched and set up by rtnetlink, in any namespace.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::{fmt, io, mem};
 
 use netvirt_core::MacAddress;
@@ -149,6 +150,11 @@ impl Interface {
         message.header.index = self.index;
         message.attributes = attributes;
         message
+    }
+
+    /// A socket in the interface's namespace, which takes any request about interfaces.
+    pub(super) fn socket(&self) -> BorrowedFd<'_> {
+        self.netlink.as_fd()
     }
 
     fn looking_failed(&self, error: &io::Error) -> io::Error {

@@ -4,8 +4,10 @@
 //! frames in batches and keeps them until the next batch; a [`Sender`] takes frames in two pieces, a new front and
 //! what is left of the received frame, so that nothing is copied between devices.
 
+mod features;
 pub mod link;
 pub mod namespace;
+pub mod packet;
 pub mod tap;
 mod vnet_header;
 
@@ -51,8 +53,8 @@ pub trait Receiver: Send {
     /// A frame of the batch, which is numbered below what `fetch` yielded.
     fn frame(&self, number: usize) -> Received<'_>;
 
-    /// Gives the frames of the last batch back before the next is fetched. A ring is readable as long as a frame of it
-    /// is kept, so this comes before waiting.
+    /// Gives the frames of the batch back before the next is fetched. A ring is readable as long as a frame of it is
+    /// kept, so this comes before waiting.
     fn release(&mut self) {}
 }
 

@@ -1,5 +1,6 @@
 //! Devices against the kernel, in network namespaces that each test makes for itself.
 
 mod namespace;
+mod packet;
 mod support;
 mod tap;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -161,6 +162,30 @@ pub fn wait_for<R: Receiver>(receivers: &[&R]) {
     let timeout = Timespec::try_from(TIMEOUT).unwrap();
     let ready = poll(&mut waiting, Some(&timeout)).unwrap();
     assert!(ready > 0, "nothing arrived");
+}
+
+/// Whether a receiver has something now.
+pub fn is_ready(receiver: &impl Receiver) -> bool {
+    let mut waiting = [PollFd::from_borrowed_fd(
+        receiver.readiness(),
+        PollFlags::IN,
+    )];
+    poll(&mut waiting, Some(&Timespec::default())).unwrap() > 0
+}
+
+/// Lets the kernel cut what is sent into datagrams of this size (UDP segmentation offload).
+pub fn set_segment_size(socket: &UdpSocket, size: libc::c_int) {
+    // SAFETY: UDP_SEGMENT reads a C int.
+    let status = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_UDP,
+            libc::UDP_SEGMENT,
+            (&raw const size).cast(),
+            size_of_val(&size) as libc::socklen_t,
+        )
+    };
+    assert_eq!(status, 0);
 }
 
 /// Waits for frames that satisfy a condition, as many as asked for, and hands them to `each` in their order. Others are
