@@ -6,6 +6,7 @@
 
 mod features;
 pub mod link;
+pub mod memory;
 pub mod namespace;
 pub mod packet;
 pub mod tap;
