@@ -304,6 +304,20 @@ fn a_container_can_be_told_to_send_no_super_frames() {
 }
 
 #[test]
+fn received_frames_are_not_merged() {
+    const ETHTOOL_GGRO: u32 = 0x2b;
+    const ETHTOOL_SGRO: u32 = 0x2c;
+    for role in [Role::Uplink, Role::Port] {
+        let Some(cable) = Cable::new() else { return };
+        let ask = |command, value| ethtool(&cable.near, &cable.namespace, command, value);
+        ask(ETHTOOL_SGRO, 1);
+        assert_eq!(ask(ETHTOOL_GGRO, 0), 1);
+        let _device = cable.open(&cable.near, role, 1);
+        assert_eq!(ask(ETHTOOL_GGRO, 0), 0);
+    }
+}
+
+#[test]
 fn a_port_takes_checksums_over_and_an_uplink_does_not() {
     let Some(cable) = Cable::new() else { return };
     set_addresses(&cable.far, &cable.namespace);

@@ -188,6 +188,33 @@ pub fn set_segment_size(socket: &UdpSocket, size: libc::c_int) {
     assert_eq!(status, 0);
 }
 
+/// Asks ethtool about an interface: a command with a value, which the answer replaces.
+pub fn ethtool(interface: &Interface, namespace: &Namespace, command: u32, value: u32) -> u32 {
+    let mut request = [command, value];
+    // SAFETY: all zero is such a structure.
+    let mut interface_request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in interface_request
+        .ifr_name
+        .iter_mut()
+        .zip(interface.name().bytes())
+    {
+        *place = byte as libc::c_char;
+    }
+    interface_request.ifr_ifru.ifru_data = request.as_mut_ptr().cast();
+    let socket = namespace.run_inside(|| UdpSocket::bind("0.0.0.0:0"));
+    let socket = socket.unwrap().unwrap();
+    // SAFETY: the commands asked for take a structure of two words.
+    let status = unsafe {
+        libc::ioctl(
+            socket.as_raw_fd(),
+            libc::SIOCETHTOOL as _,
+            &raw mut interface_request,
+        )
+    };
+    assert_eq!(status, 0);
+    request[1]
+}
+
 /// Waits for frames that satisfy a condition, as many as asked for, and hands them to `each` in their order. Others are
 /// passed over.
 #[track_caller]
