@@ -76,6 +76,24 @@ impl HostCapacity {
         count.finish().with_headroom()
     }
 
+    /// The larger of the two, of everything.
+    pub fn at_least(self, other: &Self) -> Self {
+        Self {
+            records: self.records.max(other.records),
+            rewritten_records: self.rewritten_records.max(other.rewritten_records),
+            subnets: self.subnets.max(other.subnets),
+            domains: self.domains.max(other.domains),
+            customer_routes: self.customer_routes.max(other.customer_routes),
+            peerings: self.peerings.max(other.peerings),
+            hosts: self.hosts.max(other.hosts),
+            host_addresses: self.host_addresses.max(other.host_addresses),
+            ports: self.ports.max(other.ports),
+            provider_addresses: self.provider_addresses.max(other.provider_addresses),
+            provider_routes: self.provider_routes.max(other.provider_routes),
+            neighbours: self.neighbours.max(other.neighbours),
+        }
+    }
+
     /// A quarter more of everything, and eight.
     fn with_headroom(self) -> Self {
         let more = |number: usize| number.saturating_add(number / 4).saturating_add(8);
@@ -138,12 +156,17 @@ impl HostCapacity {
         Policies::new(self.policy(seed), self.policy(seed))
     }
 
-    /// A worker with counters for every port and every subnet.
-    pub fn worker(&self) -> Worker<'static> {
-        Worker::new(Counters::new(
+    /// Counters for every port and every subnet.
+    pub fn counters(&self) -> Counters<'static> {
+        Counters::new(
             filled(self.ports, PortCounters::ZERO),
             filled(self.subnets, SubnetCounters::ZERO),
-        ))
+        )
+    }
+
+    /// A worker with counters for every port and every subnet.
+    pub fn worker(&self) -> Worker<'static> {
+        Worker::new(self.counters())
     }
 
     /// How many bytes each table of one copy takes.

@@ -5,6 +5,7 @@
 //! what is left of the received frame, so that nothing is copied between devices.
 
 mod features;
+pub mod kernel;
 pub mod link;
 pub mod memory;
 pub mod namespace;
@@ -70,6 +71,18 @@ pub struct Outgoing<'f> {
     pub offload: Offload,
     /// Set by the device if it could not take the frame.
     pub is_lost: bool,
+}
+
+impl<'f> Outgoing<'f> {
+    /// A frame in one piece, with nothing left to do.
+    pub const fn whole(bytes: &'f [u8]) -> Self {
+        Self {
+            front: bytes,
+            rest: &[],
+            offload: Offload::NONE,
+            is_lost: false,
+        }
+    }
 }
 
 /// The sending half of one queue of a device.
