@@ -36,6 +36,7 @@ pub mod device;
 pub mod explain;
 mod held;
 pub mod hex;
+pub mod import;
 pub mod memory;
 pub mod policy_file;
 pub mod replay;

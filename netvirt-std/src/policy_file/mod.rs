@@ -62,7 +62,7 @@ pub use allocate::{Assigned, allocate};
 pub use derive::{DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span};
 
-use diagnostic::Log;
+pub(crate) use diagnostic::{Log, suggestion};
 use model::Model;
 
 /// A policy file that was read and found good.
