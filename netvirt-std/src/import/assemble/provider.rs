@@ -113,7 +113,10 @@ impl Assembler<'_> {
                 );
             }
         }
-        of_rule(Rule::Rewrite).map(|(address, _)| address).collect()
+        let rewritten = of_rule(Rule::Rewrite).map(|(address, _)| address);
+        rewritten
+            .filter(|address| !encapsulated.contains_key(address))
+            .collect()
     }
 
     /// What the commands assign; an address is on one host.

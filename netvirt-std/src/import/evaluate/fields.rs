@@ -39,7 +39,7 @@ pub fn single(argument: &Argument, kind: Kind, findings: &Findings) -> Result<Ce
 
 /// The values of an argument that may be a list.
 pub fn several(argument: &Argument, kind: Kind, findings: &Findings) -> Result<Vec<FieldValue>> {
-    let items = argument.item.items().iter();
+    let items = argument.item.items().iter().flat_map(Item::items);
     items
         .map(|item| Ok(cell(item, argument, kind, findings)?.value))
         .collect()
@@ -60,9 +60,19 @@ fn cell(item: &Item, argument: &Argument, kind: Kind, findings: &Findings) -> Re
 
 /// Whether a value is that of a field; none if it cannot be one.
 pub fn is_same(value: &Value, field: &FieldValue, kind: Kind) -> Option<bool> {
-    convert(value, kind)
-        .ok()
-        .map(|converted| converted == *field)
+    let wanted = convert(value, kind).ok()?;
+    Some(matches(field, &wanted))
+}
+
+/// Whether a field is what a filter asks for. What interface it is may not be known.
+pub fn matches(field: &FieldValue, wanted: &FieldValue) -> bool {
+    match (field, wanted) {
+        (FieldValue::Interface(None), _) | (_, FieldValue::Interface(None)) => true,
+        (FieldValue::Text(field), FieldValue::Text(wanted)) => {
+            field.to_lowercase() == wanted.to_lowercase()
+        }
+        _ => field == wanted,
+    }
 }
 
 /// A MAC address.

@@ -3,13 +3,12 @@
 use super::Evaluator;
 use super::arguments::{Argument, Bound, Parameter, aliased, value};
 use super::expressions::unknown;
-use super::fields::{several, single};
+use super::fields::{matches, several, single};
 use super::value::{Item, Value};
 use crate::import::findings::{Noted, Result};
 use crate::import::script::Command;
 use crate::import::tables::{
-    Cell, Clash, Field, FieldValue, Fields, HostIndex, Kind, RecordType, Role, RowId, Rule,
-    TableName,
+    Cell, Clash, Field, FieldValue, Fields, HostIndex, RecordType, Role, RowId, Rule, TableName,
 };
 use crate::policy_file::{Diagnostic, Span};
 
@@ -104,7 +103,7 @@ impl Evaluator<'_> {
     /// The hosts that an argument names.
     pub(super) fn hosts_of(&mut self, argument: &Argument) -> Result<Vec<HostIndex>> {
         let mut hosts = Vec::new();
-        for item in argument.item.items() {
+        for item in argument.item.items().iter().flat_map(Item::items) {
             let host = match &item.value {
                 Value::Session(host) => *host,
                 Value::Text(name) if is_this_machine(name) => {
@@ -326,9 +325,7 @@ impl Evaluator<'_> {
             let matching = rows.iter().filter(|(_, row)| {
                 filters.iter().all(|(field, wanted)| {
                     let cell = row.cell(field.name).map(|cell| &cell.value);
-                    cell.is_some_and(|value| {
-                        wanted.iter().any(|wanted| matches(field, value, wanted))
-                    })
+                    cell.is_some_and(|value| wanted.iter().any(|wanted| matches(value, wanted)))
                 })
             });
             picked.extend(matching.map(|(id, _)| (*id).clone()));
@@ -448,17 +445,6 @@ impl Evaluator<'_> {
             FieldValue::Interface(None) => unknown("InterfaceIndex"),
             other => Value::Text(other.to_string().into()),
         })
-    }
-}
-
-fn matches(field: &Field, value: &FieldValue, wanted: &FieldValue) -> bool {
-    match (field.kind, value, wanted) {
-        (Kind::Interface, FieldValue::Interface(None), _) => true,
-        (Kind::Interface, _, FieldValue::Interface(None)) => true,
-        (Kind::Text, FieldValue::Text(value), FieldValue::Text(wanted)) => {
-            value.to_lowercase() == wanted.to_lowercase()
-        }
-        _ => value == wanted,
     }
 }
 

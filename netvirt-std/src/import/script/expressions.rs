@@ -355,7 +355,9 @@ impl<'s> Parser<'s> {
                         Quoting::Here => "here-string",
                         _ => "text in double quotes",
                     };
-                    return self.refuse_unended(&(start..start + 1), what);
+                    let opening = self.lexer.rest_from(start).chars().next();
+                    let end = start + opening.map_or(0, char::len_utf8);
+                    return self.refuse_unended(&(start..end), what);
                 }
             };
             let span = self.since(at);

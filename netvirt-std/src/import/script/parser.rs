@@ -134,7 +134,9 @@ impl<'s> Parser<'s> {
     fn begins_with_operand(&self) -> bool {
         match self.peek(Mode::Expression) {
             Token::Name(_) | Token::End | Token::Newline => false,
-            Token::Operator(sign) => matches!(sign, "!" | "+" | "-"),
+            Token::Operator(sign) => {
+                ["!", "+", "-", "-not", "-bnot", "-split", "-join"].contains(&&*sign.to_lowercase())
+            }
             Token::OpenBracket | Token::Number(_) => true,
             Token::Other('&') => false,
             _ => !matches!(

@@ -1,6 +1,6 @@
 //! What is not understood: named, and skipped as a whole.
 
-use super::lexer::{Lexer, Mode, Quoting, Token};
+use super::lexer::{Lexer, Mode, Quoting, Token, ends_word};
 use super::parser::{Parser, variable_named};
 use super::syntax::Name;
 use crate::import::findings::Result;
@@ -46,6 +46,11 @@ impl<'s> Parser<'s> {
                 )
                 .remedy("remove the spaces behind it"),
             ),
+            Token::Word => {
+                let rest = self.lexer.rest_from(span.start);
+                let end = span.start + rest.find(ends_word).unwrap_or(rest.len());
+                self.refuse_at(&(span.start..end), expected)
+            }
             _ => self.refuse_at(&span, expected),
         }
     }
