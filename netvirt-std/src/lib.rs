@@ -44,6 +44,7 @@ pub mod explain;
 mod held;
 pub mod hex;
 pub mod host;
+pub mod import;
 pub mod live;
 pub mod memory;
 pub mod policy_file;

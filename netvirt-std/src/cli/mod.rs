@@ -5,6 +5,7 @@ mod apply;
 mod check;
 mod control;
 mod demo;
+mod import;
 mod policy;
 mod replay;
 mod switch;
@@ -69,6 +70,17 @@ enum Command {
     #[command(after_long_help = "Examples:\n  netvirt apply network.toml\n  \
         netvirt apply --hosts /run/netvirt/host-2.sock /run/netvirt/host-1.sock network.toml")]
     Apply(ApplyArgs),
+    /// Make a policy file out of a script of Hyper-V Network Virtualization.
+    ///
+    /// Follows a PowerShell script that is made of the cmdlets of NetWNV, such as New-NetVirtualizationLookupRecord, and
+    /// of Set-VMNetworkAdapter -VirtualSubnetId, with literal values, variables and loops over lists; -CimSession and
+    /// Invoke-Command say which host a command runs on. What is not understood, or cannot be said in a policy file, is
+    /// told with its place and what to do about it, all of it at once; then no file is written. What no command states
+    /// and had to be assumed is told as well, and marked in the file.
+    #[command(
+        after_long_help = "Example:\n  netvirt import examples/two-hosts.ps1 --output site.toml\n  netvirt check site.toml"
+    )]
+    Import(ImportArgs),
     /// Push captured frames through a host's switch, offline.
     ///
     /// The frames of all captures arrive in the order of their timestamps, and the switch does with them what it
@@ -175,6 +187,15 @@ impl ApplyArgs {
 }
 
 #[derive(Args)]
+struct ImportArgs {
+    /// The script (PowerShell; UTF-8 or UTF-16).
+    file: PathBuf,
+    /// Where to write the policy file (TOML); it must not exist [default: standard output].
+    #[arg(long, value_name = "FILE.toml")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct ReplayArgs {
     /// The policy file (TOML).
     #[arg(long, value_name = "FILE")]
@@ -230,6 +251,7 @@ pub fn run() -> ExitCode {
         Command::Demo(DemoArgs { capture }) => demo::run(capture.as_deref(), &mut out),
         Command::Check(PolicyArgs { file }) => check::run(&file, &mut out),
         Command::Allocate(PolicyArgs { file }) => allocate::run(&file, &mut out),
+        Command::Import(args) => import::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Switch(args) => switch::run(&args),
         Command::Apply(args) => apply::run(&args, &mut out),

@@ -73,7 +73,7 @@ pub use host_policy::{
 };
 pub use numbering::Numbering;
 
-use diagnostic::Log;
+pub(crate) use diagnostic::{Log, suggestion};
 use model::Model;
 
 /// A policy file that was read and found good.
