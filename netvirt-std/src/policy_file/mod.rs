@@ -73,7 +73,7 @@ pub use host_policy::{
 };
 pub use numbering::Numbering;
 
-pub(crate) use diagnostic::{Log, suggestion};
+pub(crate) use diagnostic::{Log, nearest, suggestion};
 use model::Model;
 
 /// A policy file that was read and found good.
