@@ -55,6 +55,7 @@
 mod allocate;
 mod derive;
 mod diagnostic;
+mod difference;
 mod host_policy;
 mod model;
 mod mtu;
