@@ -32,6 +32,13 @@ fn changes(policy: &HostPolicy) -> BTreeSet<String> {
     comparable.map(|change| format!("{change:?}")).collect()
 }
 
+/// What crossed the wire, and what came out at ports.
+#[derive(Default)]
+struct Passed {
+    wire: Vec<Vec<u8>>,
+    delivered: Vec<(PortId, Vec<u8>)>,
+}
+
 /// The switches of two hosts on one wire.
 struct Wire {
     switches: [Switch; 2],
@@ -51,11 +58,10 @@ impl Wire {
         Self { switches, now: 0 }
     }
 
-    /// Lets a machine of the first host send a frame, and both hosts talk until the wire is silent. Yields what
-    /// crossed the wire, and what came out at ports of the second host.
-    fn send(&mut self, port: PortId, frame: &[u8]) -> (Vec<Vec<u8>>, Vec<(PortId, Vec<u8>)>) {
+    /// Lets a machine of the first host send a frame, and both hosts talk until the wire is silent.
+    fn send(&mut self, port: PortId, frame: &[u8]) -> Passed {
         let mut waiting = vec![(0, Ingress::Port(port), frame.to_vec())];
-        let (mut crossed, mut delivered) = (Vec::new(), Vec::new());
+        let mut passed = Passed::default();
         while let Some((host, ingress, frame)) = waiting.pop() {
             let mut sent: Vec<Sent> = Vec::new();
             self.now += 1_000;
@@ -63,15 +69,15 @@ impl Wire {
             for sent in sent {
                 match sent.egress {
                     Egress::Uplink(_) => {
-                        crossed.push(sent.bytes.clone());
+                        passed.wire.push(sent.bytes.clone());
                         waiting.push((1 - host, Ingress::Uplink(UplinkId(0)), sent.bytes));
                     }
-                    Egress::Port(port) => delivered.push((port, sent.bytes)),
+                    Egress::Port(port) => passed.delivered.push((port, sent.bytes)),
                 }
             }
-            assert!(crossed.len() < 16, "the hosts do not come to an end");
+            assert!(passed.wire.len() < 16, "the hosts do not come to an end");
         }
-        (crossed, delivered)
+        passed
     }
 }
 
@@ -102,15 +108,15 @@ fn a_frame_of_blue_reaches_blue_on_the_other_host_in_nvgre() {
     let blue_1 = first.port("blue-1").unwrap().port;
     let blue_2 = second.port("blue-2").unwrap().port;
     let frame = hex::parse(BLUE_FRAME).unwrap();
-    let (crossed, delivered) = Wire::new(&file, ["hv01", "hv02"]).send(blue_1, &frame);
+    let passed = Wire::new(&file, ["hv01", "hv02"]).send(blue_1, &frame);
     // ARP for 192.168.4.22, its answer, and the frame behind outer headers.
-    assert_eq!(crossed.len(), 3);
+    assert_eq!(passed.wire.len(), 3);
     let outer = hex::parse(
         "0200c0a80416 0200c0a8040b 0800 4500005000004000402fb10d c0a8040b c0a80416 20006558 001389",
     );
-    assert!(crossed[2].starts_with(&outer.unwrap()));
-    assert!(crossed[2].ends_with(&frame));
-    assert_eq!(delivered, [(blue_2, frame)]);
+    assert!(passed.wire[2].starts_with(&outer.unwrap()));
+    assert!(passed.wire[2].ends_with(&frame));
+    assert_eq!(passed.delivered, [(blue_2, frame)]);
 }
 
 #[test]
@@ -369,16 +375,17 @@ fn a_rewritten_frame_reaches_the_other_host_without_a_tunnel() {
     let green_1 = file.for_host("hv01").unwrap().port("green-1").unwrap().port;
     let frame = BLUE_FRAME.replace("06060000000", "0a0a0000000");
     let frame = hex::parse(&frame).unwrap();
-    let (crossed, delivered) = Wire::new(&file, ["hv01", "hv02"]).send(green_1, &frame);
+    let passed = Wire::new(&file, ["hv01", "hv02"]).send(green_1, &frame);
     let rewritten = "450000261234400040119e0ac0a80469c0a804cf045708ae0012955f68656c6c6f2c20686e76";
     assert!(
-        crossed
+        passed
+            .wire
             .last()
             .unwrap()
             .ends_with(&hex::parse(rewritten).unwrap())
     );
-    assert_eq!(delivered.len(), 1);
-    assert_eq!(delivered[0].1, frame);
+    assert_eq!(passed.delivered.len(), 1);
+    assert_eq!(passed.delivered[0].1, frame);
 }
 
 #[test]

@@ -63,19 +63,23 @@ impl Evaluator<'_> {
         Ok(Item::new(value, span))
     }
 
+    /// Refuses an operation: each of its operators once.
     fn refuse_operation<T>(&self, rest: &[(Name, Expression)]) -> Result<T> {
+        let mut told = Vec::new();
         for (operator, _) in rest {
-            let message = format!("the operator `{}` is not evaluated", operator.text);
+            let sign = operator.text.as_str();
+            if told.contains(&sign) {
+                continue;
+            }
+            told.push(sign);
+            let remedy = match sign {
+                "+" => "put texts together in quotes, as in \"10.0.0.$n\", and lists with commas",
+                ".." => "write the numbers out, with commas",
+                _ => "write down the value that results",
+            };
+            let message = format!("the operator `{sign}` is not evaluated");
             self.findings
-                .note(Diagnostic::error(&operator.span, message).remedy(
-                match operator.text.as_str() {
-                    "+" => {
-                        "put texts together in quotes, as in \"10.0.0.$n\", and lists with commas"
-                    }
-                    ".." => "write the numbers out, with commas",
-                    _ => "write down the value that results",
-                },
-            ));
+                .note(Diagnostic::error(&operator.span, message).remedy(remedy));
         }
         Err(Noted)
     }

@@ -5,6 +5,9 @@
 
 use crate::policy_file::Span;
 
+/// Characters between the braces of `${…}`.
+const LONGEST_BRACED_NAME: usize = 256;
+
 /// Where a token is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -221,9 +224,11 @@ impl<'s> Lexer<'s> {
     fn variable(&mut self) -> Option<&'s str> {
         let behind = self.rest().strip_prefix('$')?;
         if let Some(braced) = behind.strip_prefix('{') {
-            let length = braced
-                .find(['}', '\n'])
-                .filter(|end| braced[*end..].starts_with('}'))?;
+            let mut near = braced.char_indices().take(LONGEST_BRACED_NAME);
+            let (length, end) = near.find(|(_, c)| matches!(c, '}' | '\n'))?;
+            if end != '}' {
+                return None;
+            }
             self.position += length + 3;
             return Some(&braced[..length]);
         }

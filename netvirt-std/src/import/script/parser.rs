@@ -18,6 +18,7 @@ pub fn parse(text: &str, findings: &Findings) -> Block {
         lexer: Lexer::new(text),
         findings,
         depth: 0,
+        given_up: false,
     };
     parser.block(&Token::End)
 }
@@ -26,6 +27,8 @@ pub(super) struct Parser<'s> {
     pub(super) lexer: Lexer<'s>,
     pub(super) findings: &'s Findings,
     depth: usize,
+    /// Whether the rest was not read: then it is not missed either.
+    pub(super) given_up: bool,
 }
 
 impl<'s> Parser<'s> {
@@ -57,7 +60,7 @@ impl<'s> Parser<'s> {
     pub(super) fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == DEEPEST {
             let span = self.peek_span(Mode::Expression);
-            self.lexer.finish();
+            self.give_up();
             let message = format!("brackets are nested more than {DEEPEST} deep");
             return self.findings.refuse(
                 Diagnostic::error(&span, message)

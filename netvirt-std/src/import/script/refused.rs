@@ -3,7 +3,7 @@
 use super::lexer::{Lexer, Mode, Quoting, Token, ends_word};
 use super::parser::{Parser, variable_named};
 use super::syntax::Name;
-use crate::import::findings::Result;
+use crate::import::findings::{Noted, Result};
 use crate::policy_file::{Diagnostic, Span};
 
 /// What there is to say about a statement that begins with `word`, if it is one of those that are not evaluated.
@@ -35,10 +35,8 @@ impl<'s> Parser<'s> {
     pub(super) fn refuse_token<T>(&mut self, mode: Mode, expected: &str) -> Result<T> {
         let (token, span) = self.lexer.peek(mode);
         match token {
-            Token::Unended(what) => {
-                self.lexer.finish();
-                self.refuse_unended(&span, what)
-            }
+            _ if self.given_up => Err(Noted),
+            Token::Unended(what) => self.refuse_unended(&span, what),
             Token::BrokenContinuation => self.findings.refuse(
                 Diagnostic::error(
                     &span,
@@ -66,7 +64,7 @@ impl<'s> Parser<'s> {
             Token::CloseBracket => "`]`",
             _ => "`)`",
         };
-        if self.peek(Mode::Expression) != Token::End {
+        if self.given_up || self.peek(Mode::Expression) != Token::End {
             return self.refuse_token(Mode::Expression, closing);
         }
         let message = format!("this `{}` is not closed", self.lexer.between(open));
@@ -75,7 +73,14 @@ impl<'s> Parser<'s> {
         )
     }
 
+    /// Leaves the rest of the script unread.
+    pub(super) fn give_up(&mut self) {
+        self.lexer.finish();
+        self.given_up = true;
+    }
+
     pub(super) fn refuse_unended<T>(&mut self, span: &Span, what: &str) -> Result<T> {
+        self.give_up();
         let end = match what {
             "comment" => "#>",
             "here-string" => "a line that begins with the closing quote and @",
