@@ -6,17 +6,18 @@ use std::os::fd::AsRawFd;
 
 use crate::namespace;
 
-/// Bytes of the virtio-net header before each frame of [`Frames::Whole`].
-pub const VNET_HEADER: usize = 12;
+/// Bytes of the virtio-net header.
+const VNET_HEADER: libc::c_int = 12;
 
 /// What passes between the kernel and the owner of a TAP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Frames {
     /// Frames as on a wire.
     Plain,
-    /// A virtio-net header, then a frame whose checksum may be partial and whose segmentation (TSO for IPv4 and IPv6)
-    /// may be left to whoever takes it.
-    Whole,
+    /// A virtio-net header, then a frame whose checksum may be partial.
+    PartialChecksums,
+    /// The same, and TCP may be left to be segmented (TSO for IPv4 and IPv6).
+    SuperFrames,
 }
 
 /// Makes the TAP `name` in a network namespace, or attaches to it. Reading does not wait. Whoever made it brings it up.
@@ -35,14 +36,17 @@ fn open_here(name: &str, frames: Frames) -> io::Result<File> {
         .write(true)
         .open("/dev/net/tun")?;
     rustix::fs::fcntl_setfl(&tap, rustix::fs::OFlags::NONBLOCK)?;
-    let vnet_header = match frames {
-        Frames::Plain => 0,
-        Frames::Whole => libc::IFF_VNET_HDR,
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI;
+    let offloads = match frames {
+        Frames::Plain => {
+            attach(&tap, name, flags)?;
+            return Ok(tap);
+        }
+        Frames::PartialChecksums => libc::TUN_F_CSUM,
+        Frames::SuperFrames => libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6,
     };
-    attach(&tap, name, libc::IFF_TAP | libc::IFF_NO_PI | vnet_header)?;
-    if frames == Frames::Whole {
-        take_whole_frames(&tap)?;
-    }
+    attach(&tap, name, flags | libc::IFF_VNET_HDR)?;
+    take_over(&tap, offloads)?;
     Ok(tap)
 }
 
@@ -66,9 +70,8 @@ fn attach(tap: &File, name: &str, flags: libc::c_int) -> io::Result<()> {
     succeeded(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETIFF, &raw mut request) })
 }
 
-fn take_whole_frames(tap: &File) -> io::Result<()> {
-    let length = VNET_HEADER as libc::c_int;
-    let offloads = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
+fn take_over(tap: &File, offloads: libc::c_uint) -> io::Result<()> {
+    let length = VNET_HEADER;
     // SAFETY: TUNSETVNETHDRSZ reads one `int`, which is what the pointer leads to.
     succeeded(unsafe { libc::ioctl(tap.as_raw_fd(), libc::TUNSETVNETHDRSZ, &raw const length) })?;
     // SAFETY: TUNSETOFFLOAD takes a number and no pointer.

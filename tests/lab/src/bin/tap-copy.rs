@@ -18,9 +18,9 @@ struct Arguments {
     /// The other.
     #[arg(value_name = "NAMESPACE,NAME", value_parser = place)]
     other: Place,
-    /// Without virtio-net headers: checksums complete, no segmentation offload.
+    /// Take TCP unsegmented as well, not only partial checksums.
     #[arg(long)]
-    plain: bool,
+    super_frames: bool,
 }
 
 /// A network namespace and an interface in it.
@@ -38,10 +38,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> io::Result<std::convert::Infallible> {
-    let frames = if arguments.plain {
-        Frames::Plain
+    let frames = if arguments.super_frames {
+        Frames::SuperFrames
     } else {
-        Frames::Whole
+        Frames::PartialChecksums
     };
     let one = tap::open(&arguments.one.0, &arguments.one.1, frames)?;
     let other = tap::open(&arguments.other.0, &arguments.other.1, frames)?;
