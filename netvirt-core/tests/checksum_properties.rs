@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use netvirt_core::checksum::{Delta, add, ipv4_header_sum, pseudo_header, sum, transport_sum};
+use netvirt_core::offload::PartialChecksum;
 use netvirt_core::{AddressBits, Family};
 use proptest::prelude::*;
 use smoltcp::wire as reference;
@@ -32,6 +33,18 @@ fn octets() -> impl Strategy<Value = [u8; 16]> {
 
 fn checksum_of(from: AddressBits, to: AddressBits, protocol: u8, segment: &[u8]) -> u16 {
     !transport_sum(from, to, protocol, segment)
+}
+
+/// The sum of RFC 1071 as its first page has it.
+fn word_by_word(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|pair| {
+        let low = pair.get(1).copied().unwrap_or(0);
+        u16::from_be_bytes([pair[0], low])
+    });
+    words.fold(0, |sum, word| {
+        let sum = u32::from(sum) + u32::from(word);
+        (sum as u16) + (sum >> 16) as u16
+    })
 }
 
 /// Whether two checksums are the same number: 0x0000 and 0xFFFF are.
@@ -117,5 +130,34 @@ proptest! {
         );
         let sum = pseudo_header(bits(family, source), bits(family, destination), protocol, length.into());
         prop_assert!(same(sum, expected));
+    }
+
+    #[test]
+    fn a_checksum_completed_in_two_pieces_is_the_full_one(
+        family in families(),
+        (source, destination) in (octets(), octets()),
+        protocol_and_offset in prop::sample::select(vec![(6u8, 16u16), (17, 6), (33, 6), (58, 2)]),
+        header in prop::collection::vec(any::<u8>(), 0..60),
+        mut segment in prop::collection::vec(any::<u8>(), 18..200),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let (protocol, offset) = protocol_and_offset;
+        let (from, to) = (bits(family, source), bits(family, destination));
+        let pseudo = pseudo_header(from, to, protocol, segment.len() as u32);
+        let field = usize::from(offset)..usize::from(offset) + 2;
+        segment[field.clone()].copy_from_slice(&pseudo.to_be_bytes());
+        let expected = match !word_by_word(&segment) {
+            0 if offset == 6 => 0xffff,
+            expected => expected,
+        };
+        let mut frame = [&header[..], &segment].concat();
+        let first = header.len() + field.end;
+        let cut = first + cut.index(frame.len() - first + 1);
+        let (front, rest) = frame.split_at_mut(cut);
+        let partial = PartialChecksum { start: header.len() as u16, offset };
+        prop_assert_eq!(partial.complete(front, rest), Ok(()));
+
+        segment[field].copy_from_slice(&expected.to_be_bytes());
+        prop_assert_eq!(frame, [&header[..], &segment].concat());
     }
 }

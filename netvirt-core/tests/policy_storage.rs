@@ -107,11 +107,15 @@ fn random_record(numbers: &mut Numbers, kinds: u64, index: u32) -> LookupRecord 
         provider_address: ProviderAddress::new(address).unwrap(),
         use_vm_mac: false,
     };
+    let transition = |address| Method::Transition {
+        provider_address: ProviderAddress::new(address).unwrap(),
+        use_vm_mac: true,
+    };
     let (kind, method) = match kind {
         0 => (customer(ipv4(10, subnet)), Method::Encapsulate),
         1 => (customer(ipv6(0xfd00, subnet)), Method::Encapsulate),
         2 => (customer(ipv4(10, subnet)), rewrite(ipv4(172, 16))),
-        3 => (customer(ipv6(0xfd00, subnet)), rewrite(ipv6(0xfd01, 0))),
+        3 => (customer(ipv6(0xfd00, subnet)), transition(ipv6(0xfd01, 0))),
         4 => (RecordKind::L2Only, Method::Encapsulate),
         _ => (RecordKind::GatewayWildcard, Method::Encapsulate),
     };
@@ -240,10 +244,7 @@ fn the_rewrite_index_follows_records_that_move_in_their_table() {
         while !records.is_empty() {
             let chosen = numbers.below(records.len() as u64) as usize;
             let record = records.swap_remove(chosen);
-            let Method::Rewrite {
-                provider_address, ..
-            } = record.method
-            else {
+            let Some(provider_address) = record.method.provider_address() else {
                 apply(&mut policies, &[Change::RemoveRecord(record.name())]).unwrap();
                 continue;
             };

@@ -24,6 +24,7 @@ pub(crate) struct QueueFull;
 
 #[derive(Debug)]
 struct Waiting {
+    next_hop: NextHop,
     first_asked: u64,
     last_asked: u64,
     frames: Vec<Sent>,
@@ -42,6 +43,7 @@ impl HeldFrames {
         match self.next_hops.entry(key_of(next_hop)) {
             Entry::Vacant(place) if has_room => {
                 place.insert(Waiting {
+                    next_hop: *next_hop,
                     first_asked: now,
                     last_asked: now,
                     frames: Vec::new(),
@@ -49,15 +51,24 @@ impl HeldFrames {
                 Ok(true)
             }
             Entry::Vacant(_) => Err(QueueFull),
-            Entry::Occupied(mut place) => {
-                let waiting = place.get_mut();
-                let is_due = now.saturating_sub(waiting.last_asked) >= ASK_AGAIN;
-                if is_due {
-                    waiting.last_asked = now;
-                }
-                Ok(is_due)
-            }
+            Entry::Occupied(mut place) => Ok(place.get_mut().is_asked_again(now)),
         }
+    }
+
+    /// The next hops that are to be asked once more.
+    pub fn due(&mut self, now: u64) -> Vec<NextHop> {
+        let due = |waiting: &mut Waiting| waiting.is_asked_again(now).then_some(waiting.next_hop);
+        self.next_hops.values_mut().filter_map(due).collect()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.next_hops.is_empty()
+    }
+
+    /// Whether a next hop was asked for and did not answer yet.
+    pub fn is_awaited(&self, uplink: UplinkId, address: IpAddr) -> bool {
+        self.next_hops.contains_key(&(uplink.0, address))
     }
 
     /// Keeps a frame for a next hop that was asked.
@@ -84,6 +95,17 @@ impl HeldFrames {
             !is_over
         });
         given_up
+    }
+}
+
+impl Waiting {
+    /// Whether it is time to ask again; if so, that is taken for done.
+    fn is_asked_again(&mut self, now: u64) -> bool {
+        let is_due = now.saturating_sub(self.last_asked) >= ASK_AGAIN;
+        if is_due {
+            self.last_asked = now;
+        }
+        is_due
     }
 }
 

@@ -21,6 +21,9 @@
 //! |---|---|
 //! | [`policy_file`] | the file: read, checked, given provider addresses, and derived for one host |
 //! | [`memory`] | the tables of a host on the heap, of the size that its policy needs |
+//! | [`live`], [`transaction`] | the policy of a running switch, and changes to it |
+//! | [`host`] | a running switch: workers, devices, and the policy that they carry out |
+//! | [`worker`] | a thread that carries frames between devices |
 //! | [`switch`] | a host's switch without its devices, and the frames that wait for a next hop |
 //! | [`capture`] | pcap and pcapng |
 //! | [`replay`] | captured frames through a switch, offline |
@@ -36,8 +39,12 @@ pub mod device;
 pub mod explain;
 mod held;
 pub mod hex;
+pub mod host;
+pub mod live;
 pub mod memory;
 pub mod policy_file;
 pub mod replay;
 pub mod report;
 pub mod switch;
+pub mod transaction;
+pub mod worker;

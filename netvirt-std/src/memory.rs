@@ -7,9 +7,8 @@ use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
 use netvirt_core::datapath::Worker;
 use netvirt_core::edit::Template;
 use netvirt_core::policy::{
-    Change, Domain, Host, HostAddress, Location, Method, NeighbourEntry, Path, Peering, Place,
-    Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet,
-    TableName,
+    Change, Domain, Host, HostAddress, Location, NeighbourEntry, Path, Peering, Place, Policies,
+    Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet, TableName,
 };
 use netvirt_core::table::{
     Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
@@ -21,7 +20,7 @@ use netvirt_core::{DomainId, HostId, PortId, Vsid};
 pub struct HostCapacity {
     /// Lookup records of any kind.
     pub records: usize,
-    /// How many of the records are reached by rewrite.
+    /// How many of the records have a provider address of their own, for rewrite.
     pub rewritten_records: usize,
     /// Virtual subnets.
     pub subnets: usize,
@@ -75,6 +74,24 @@ impl HostCapacity {
             count.add(change);
         }
         count.finish().with_headroom()
+    }
+
+    /// The larger of the two, of everything.
+    pub fn at_least(self, other: &Self) -> Self {
+        Self {
+            records: self.records.max(other.records),
+            rewritten_records: self.rewritten_records.max(other.rewritten_records),
+            subnets: self.subnets.max(other.subnets),
+            domains: self.domains.max(other.domains),
+            customer_routes: self.customer_routes.max(other.customer_routes),
+            peerings: self.peerings.max(other.peerings),
+            hosts: self.hosts.max(other.hosts),
+            host_addresses: self.host_addresses.max(other.host_addresses),
+            ports: self.ports.max(other.ports),
+            provider_addresses: self.provider_addresses.max(other.provider_addresses),
+            provider_routes: self.provider_routes.max(other.provider_routes),
+            neighbours: self.neighbours.max(other.neighbours),
+        }
     }
 
     /// A quarter more of everything, and eight.
@@ -139,12 +156,17 @@ impl HostCapacity {
         Policies::new(self.policy(seed), self.policy(seed))
     }
 
-    /// A worker with counters for every port and every subnet.
-    pub fn worker(&self) -> Worker<'static> {
-        Worker::new(Counters::new(
+    /// Counters for every port and every subnet.
+    pub fn counters(&self) -> Counters<'static> {
+        Counters::new(
             filled(self.ports, PortCounters::ZERO),
             filled(self.subnets, SubnetCounters::ZERO),
-        ))
+        )
+    }
+
+    /// A worker with counters for every port and every subnet.
+    pub fn worker(&self) -> Worker<'static> {
+        Worker::new(self.counters())
     }
 
     /// How many bytes each table of one copy takes.
@@ -258,7 +280,7 @@ impl Count {
             Change::AddPort(port) => self.use_port(port.port),
             Change::AddRecord(record) => {
                 self.records += 1;
-                if matches!(record.method, Method::Rewrite { .. }) {
+                if record.method.provider_address().is_some() {
                     self.rewritten_records += 1;
                 }
                 if let Location::Port(port) = record.location {

@@ -38,7 +38,7 @@ pub struct Sent {
 
 impl Sent {
     /// A frame that lies here from its first byte to its last, with nothing left to do.
-    fn whole(egress: Egress, bytes: Vec<u8>) -> Self {
+    pub(crate) fn whole(egress: Egress, bytes: Vec<u8>) -> Self {
         let length = bytes.len();
         Self {
             egress,
@@ -99,6 +99,8 @@ impl DecisionKind {
             Self::Punted(Punt::HostStack) => Some("host_stack"),
             Self::Punted(Punt::NotVirtualised) => Some("not_virtualised"),
             Self::Punted(Punt::Neighbour { .. }) => Some("neighbour"),
+            Self::Punted(Punt::AddressConflict { .. }) => Some("address_conflict"),
+            Self::Punted(Punt::PathMtu { .. }) => Some("path_mtu"),
             Self::Punted(_) => Some("other"),
             _ => None,
         }
@@ -357,7 +359,7 @@ fn edited(edit: &Edit<'_>, frame: &Frame<'_>, buffer: &mut Vec<u8>) -> Result<Ve
 }
 
 /// Writes an answer, out of where the question came in.
-fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
+pub(crate) fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
     let mut bytes = vec![0; frame.window.len().max(LONGEST_MESSAGE)];
     let length = reply
         .emit(frame.window, &mut bytes)
@@ -371,7 +373,7 @@ fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
 }
 
 /// The question for a next hop's MAC address.
-fn solicitation(next_hop: &NextHop) -> Option<Sent> {
+pub(crate) fn solicitation(next_hop: &NextHop) -> Option<Sent> {
     let mut bytes = vec![0; LONGEST_MESSAGE];
     let length = next_hop.solicitation(&mut bytes).ok()?;
     bytes.truncate(length);

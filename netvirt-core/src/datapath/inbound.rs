@@ -4,8 +4,8 @@ use super::frame::Frame;
 use super::job::{Job, Stage};
 use super::reason::DropReason;
 use super::rewrite::check_link;
-use super::tunnel;
 use super::verdict::{Outcome, Punt, Verdict};
+use super::{path_mtu, tunnel};
 use crate::address::{AddressBits, Family, UplinkId};
 use crate::policy::{HostAddress, Policy, Reception};
 use crate::proxy;
@@ -53,7 +53,8 @@ pub(super) fn begin(
     };
     check_header(policy, frame, &facts, own, family)?;
     if facts.protocol != protocol::GRE {
-        verdict.outcome = Outcome::Punt(Punt::HostStack);
+        let told = path_mtu::told(policy, frame, &facts, family);
+        verdict.outcome = Outcome::Punt(told.unwrap_or(Punt::HostStack));
         return Ok(Stage::Decided);
     }
     tunnel::begin(job, policy, frame, &facts, family, verdict, observer)

@@ -5,6 +5,7 @@ mod frame;
 mod inbound;
 mod job;
 mod outbound;
+mod path_mtu;
 mod reason;
 mod resolve;
 mod rewrite;

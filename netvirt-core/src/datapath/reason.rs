@@ -117,6 +117,8 @@ reasons! {
     NeighbourQueueFull => "neighbour_queue_full",
     /// Adapter: the next hop did not answer.
     NeighbourTimeout => "neighbour_timeout",
+    /// Adapter: a frame that is still to be cut into segments, towards a device that takes only finished frames.
+    SuperFrame => "super_frame",
 }
 
 impl DropReason {

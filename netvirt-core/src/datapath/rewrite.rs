@@ -320,8 +320,8 @@ pub(super) fn check_link(
 /// Whether the sender's subnet is the receiver's, or one that may send to the receiver's domain.
 #[inline(always)]
 fn may_send(policy: &Policy<'_>, source: &Record, destination: &Record, family: Family) -> bool {
-    source.is_rewrite()
-        && destination.is_rewrite()
+    source.has_provider_address()
+        && destination.has_provider_address()
         && (source.subnet == destination.subnet
             || policy
                 .subnet(destination.subnet)

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::reason::DropReason;
-use crate::address::{MacAddress, PortId, UplinkId, Vsid};
+use crate::address::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 use crate::edit::Edit;
 use crate::policy::PathId;
 use crate::proxy::Reply;
@@ -98,5 +98,25 @@ pub enum Punt {
         address: IpAddr,
         /// The MAC address told.
         mac: MacAddress,
+    },
+    /// Another machine of the provider network uses one of this host's own provider addresses, or is about to use
+    /// one that is still tentative here (RFC 5227 §2.1.1 and §2.4, RFC 4862 §5.4).
+    AddressConflict {
+        /// Where it was heard.
+        uplink: UplinkId,
+        /// The address that both have.
+        address: ProviderAddress,
+        /// The other machine's MAC address.
+        mac: MacAddress,
+    },
+    /// A router of the provider network says that a tunnelled packet of this host was too big for the path
+    /// (RFC 1191 §3, RFC 8201 §4), and says it so that it can be believed: with a packet that this host may have
+    /// sent. [`Change::SetPathMtu`](crate::policy::Change::SetPathMtu) makes it so; it should be forgotten after
+    /// some ten minutes.
+    PathMtu {
+        /// Where the path leads.
+        address: ProviderAddress,
+        /// The largest packet that it carries, in bytes: less than is known of it.
+        mtu: u16,
     },
 }

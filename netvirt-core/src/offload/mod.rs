@@ -1,5 +1,9 @@
 //! Work that a NIC may still have to do, or has already done, carried beside each frame.
 
+mod checksum;
+
+pub use checksum::ChecksumOutOfBounds;
+
 /// A transport checksum that somebody further down the path must complete: the field holds the
 /// pseudo-header's sum, not yet complemented, as in virtio-net's `VIRTIO_NET_HDR_F_NEEDS_CSUM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,13 +14,40 @@ pub enum Method {
     /// provider addresses of the two hosts.
     Encapsulate,
     /// IP rewrite (`TranslationMethodNat`): the customer address is replaced by a provider address that
-    /// belongs to it alone. Used only if both records say so; otherwise NVGRE.
+    /// belongs to it alone. Used only if both records say so; otherwise NVGRE. NVGRE is received all the same.
     Rewrite {
         /// The provider address of this customer address, of the same family, unique in the network.
         provider_address: ProviderAddress,
         /// Whether frames leave with the MAC address of the virtual machine instead of the uplink's.
         use_vm_mac: bool,
     },
+    /// On the way from one of the two to the other: sent as NVGRE, received in either form. The provider
+    /// address is still this host's to answer for and to announce.
+    ///
+    /// A running network changes its method without losing a packet if every host says this before the first
+    /// says the new method. Hosts may be told one after another. The physical network must have room for the
+    /// outer header of NVGRE by then.
+    Transition {
+        /// The provider address of this customer address, as under rewrite.
+        provider_address: ProviderAddress,
+        /// As under rewrite; it takes effect when the record says rewrite.
+        use_vm_mac: bool,
+    },
+}
+
+impl Method {
+    /// The provider address that stands for the customer address in rewritten packets, if there is one.
+    pub const fn provider_address(self) -> Option<ProviderAddress> {
+        match self {
+            Self::Encapsulate => None,
+            Self::Rewrite {
+                provider_address, ..
+            }
+            | Self::Transition {
+                provider_address, ..
+            } => Some(provider_address),
+        }
+    }
 }
 
 /// What a lookup record stands for.
@@ -131,9 +158,10 @@ pub enum AddressState {
     Preferred,
     /// Still received, no longer chosen as a source.
     Deprecated,
-    /// Not yet known to be unique: neither answered nor received.
+    /// Not yet known to be unique: neither answered, nor received, nor used as a source.
+    /// [`HostAddress::probe`] asks whether it is.
     Tentative,
-    /// Another machine answers for it.
+    /// Another machine has it: used no more than a tentative one.
     Duplicate,
 }
 
@@ -320,12 +348,33 @@ pub enum Change {
         /// Its address.
         address: ProviderAddress,
     },
+    /// States the largest packet that the provider network carries to a provider address of another host (RFC 1191,
+    /// RFC 8201), if that is less than its first link does. Network state, as is a neighbour. It goes with the
+    /// address of the host.
+    SetPathMtu {
+        /// Where the path leads.
+        address: ProviderAddress,
+        /// Bytes, at least 576 with IPv4 and 1280 with IPv6. As long as there are IPv6 subnets, the path is taken to
+        /// carry 1280 bytes inside the tunnel whatever is said here.
+        mtu: u16,
+    },
+    /// Forgets that: the path is taken to carry what its first link does.
+    RemovePathMtu {
+        /// Where the path leads.
+        address: ProviderAddress,
+    },
 }
 
 impl Change {
     /// Whether the change is policy, rather than state of the network.
     pub const fn is_policy(&self) -> bool {
-        !matches!(self, Self::SetNeighbour(_) | Self::RemoveNeighbour { .. })
+        !matches!(
+            self,
+            Self::SetNeighbour(_)
+                | Self::RemoveNeighbour { .. }
+                | Self::SetPathMtu { .. }
+                | Self::RemovePathMtu { .. }
+        )
     }
 }
 

@@ -1,9 +1,15 @@
 //! The policy as the operator said it, object by object, each table in its own order.
 
-use super::change::{CustomerRoute, LookupRecord, Neighbour, Peering, Port, ProviderRoute};
+use super::change::{
+    CustomerRoute, Location, LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute,
+    RecordName, RouteTarget,
+};
 use super::networks::Route;
+use super::record::Record;
 use super::tables::Policy;
-use crate::address::{DomainId, HostId, PortId, ProviderAddress, Vsid};
+use crate::address::{
+    AddressBits, CustomerAddress, DomainId, Family, HostId, PortId, ProviderAddress, Vsid,
+};
 
 impl Policy<'_> {
     /// The lookup records.
@@ -11,6 +17,28 @@ impl Policy<'_> {
         self.records
             .iter()
             .filter_map(|(_, record)| record.to_lookup_record())
+    }
+
+    /// Whether packets reach the machine of a record: a way leads to its host, or, if it is on this host and has a
+    /// provider address of its own, an own provider address lies in the network of that. Policy allows what is not
+    /// usable yet.
+    pub fn is_usable(&self, record: &LookupRecord) -> bool {
+        match (record.location, record.method) {
+            (Location::Port(_), method) => method
+                .provider_address()
+                .is_none_or(|provider| self.on_link_source(provider.get()).is_some()),
+            // A rewritten packet has no outer header, so it takes a path of its own family.
+            (
+                Location::Host(host),
+                Method::Rewrite {
+                    provider_address, ..
+                },
+            ) => self
+                .host(host)
+                .and_then(|host| host.path_of(Family::of(provider_address.get())))
+                .is_some(),
+            (Location::Host(host), _) => self.host(host).is_some_and(|host| host.usable > 0),
+        }
     }
 
     /// The routing domains.
@@ -34,6 +62,25 @@ impl Policy<'_> {
             .flat_map(|domain| self.domain_routes(domain))
             .filter(|(_, route)| !route.is_imported())
             .filter_map(|(_, route)| self.customer_route(route))
+    }
+
+    /// Whether a customer route leads anywhere: its next hop, if it has one, has a record in the routing domain.
+    pub fn is_usable_route(&self, route: &CustomerRoute) -> bool {
+        match route.target {
+            RouteTarget::OnLink => true,
+            RouteTarget::Via(next_hop) => self.next_hop_record(route.vsid, next_hop).is_some(),
+        }
+    }
+
+    fn next_hop_record(&self, vsid: Vsid, next_hop: CustomerAddress) -> Option<&Record> {
+        let domain = DomainId(self.subnet(self.subnet_of(vsid)?)?.domain);
+        let (family, address) = (
+            Family::of(next_hop.get()),
+            AddressBits::from_ip(next_hop.get()),
+        );
+        let subnet = self.on_link_route(domain, family, address)?.subnet;
+        let vsid = Vsid::new(self.subnet(subnet)?.vsid).ok()?;
+        self.find_record(&RecordName::Address(vsid, next_hop))
     }
 
     fn customer_route(&self, route: &Route) -> Option<CustomerRoute> {
@@ -60,6 +107,14 @@ impl Policy<'_> {
         self.paths.iter().filter_map(|(_, path)| {
             let path = path.as_ref()?;
             Some((path.host, path.address))
+        })
+    }
+
+    /// The largest packets, in bytes, that paths were said to carry, where that was said.
+    pub fn path_mtus(&self) -> impl Iterator<Item = (ProviderAddress, u16)> {
+        self.paths.iter().filter_map(|(_, path)| {
+            let path = path.as_ref()?;
+            Some((path.address, path.mtu?.get()))
         })
     }
 

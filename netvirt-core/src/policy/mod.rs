@@ -21,6 +21,7 @@ pub use copies::{Policies, Prepared};
 pub(crate) use networks::RouteKind;
 pub use networks::{Domain, PortEntry, Route, Subnet};
 pub use next_hop::NextHop;
+pub(crate) use provider::least_path_mtu;
 pub use provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, PathId};
 pub use record::Record;
 pub use refusal::{Missing, Refusal, Refused, TableName};

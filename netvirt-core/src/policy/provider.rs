@@ -1,5 +1,7 @@
 //! The provider network in the form that packets read: hosts, the paths to them, next hops.
 
+use core::num::NonZeroU16;
+
 use super::change::Neighbour;
 use super::slab::Place;
 use crate::address::{AddressBits, Family, HostId, MacAddress, ProviderAddress, UplinkId};
@@ -90,6 +92,17 @@ pub struct Path {
     pub(crate) host: HostId,
     /// Whom to ask for a MAC address on the way there, if there is a way.
     pub(crate) next_hop: Option<ProviderAddress>,
+    /// The largest packet that the network carries there, where that is known to be less than its first link does.
+    pub(super) mtu: Option<NonZeroU16>,
+}
+
+/// The least MTU that a path may be said to have: what every IPv4 host takes (RFC 791 §3.1), and what every IPv6
+/// link carries (RFC 8200 §5). Whoever says less may only want our packets to be small.
+pub(crate) const fn least_path_mtu(family: Family) -> u16 {
+    match family {
+        Family::Ipv4 => 576,
+        Family::Ipv6 => 1280,
+    }
 }
 
 /// Names a path through the provider network.

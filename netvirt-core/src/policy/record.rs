@@ -28,16 +28,19 @@ pub struct Record {
     /// Customer to provider address.
     pub(crate) delta: Delta,
     flags: u16,
-    /// Rewrite on this host: number + 1 of the own provider address whose prefix holds this one.
+    /// With a provider address, on this host: number + 1 of the own provider address whose prefix holds this one.
     pub(crate) provider: u16,
     reserved: u32,
 }
 
-const REWRITE: u16 = 1;
+/// It has a provider address of its own, to which rewritten packets come.
+const PROVIDER_ADDRESS: u16 = 1;
 const USE_VM_MAC: u16 = 2;
 const DYNAMIC: u16 = 4;
 const L2_ONLY: u16 = 8;
 const GATEWAY: u16 = 16;
+/// Rewritten packets still come; those that go out are encapsulated.
+const TRANSITION: u16 = 32;
 
 impl Record {
     /// What storage is filled with.
@@ -68,12 +71,12 @@ impl Record {
         };
         let mut provider_address = AddressBits::default();
         let mut delta = Delta::NONE;
-        if let Method::Rewrite {
-            provider_address: address,
-            use_vm_mac,
-        } = record.method
-        {
-            flags |= REWRITE | if use_vm_mac { USE_VM_MAC } else { 0 };
+        flags |= match record.method {
+            Method::Encapsulate => 0,
+            Method::Rewrite { use_vm_mac, .. } => rewrite_flags(use_vm_mac),
+            Method::Transition { use_vm_mac, .. } => TRANSITION | rewrite_flags(use_vm_mac),
+        };
+        if let Some(address) = record.method.provider_address() {
             provider_address = AddressBits::from_ip(address.get());
             delta = Delta::between(key.bits(), provider_address);
         }
@@ -102,7 +105,11 @@ impl Record {
             _ => RecordKind::L2Only,
         };
         let method = match self.provider_ip().map(ProviderAddress::new) {
-            Some(Ok(provider_address)) => Method::Rewrite {
+            Some(Ok(provider_address)) if self.is_rewrite() => Method::Rewrite {
+                provider_address,
+                use_vm_mac: self.uses_vm_mac(),
+            },
+            Some(Ok(provider_address)) => Method::Transition {
                 provider_address,
                 use_vm_mac: self.uses_vm_mac(),
             },
@@ -129,7 +136,7 @@ impl Record {
         &self.address
     }
 
-    /// The provider address that stands for the customer address under rewrite.
+    /// The provider address that stands for the customer address in rewritten packets.
     #[inline(always)]
     pub(crate) fn provider_address(&self) -> &AddressBits {
         &self.provider_address
@@ -143,7 +150,7 @@ impl Record {
 
     pub(crate) fn provider_ip(&self) -> Option<IpAddr> {
         let family = Family::of(self.key().to_ip()?);
-        self.is_rewrite()
+        self.has_provider_address()
             .then(|| self.provider_address.to_ip(family))
     }
 
@@ -166,9 +173,16 @@ impl Record {
         self.previous.checked_sub(1).map(HostId)
     }
 
+    /// Whether rewritten packets come to it and from it: under rewrite, and in transition.
+    #[inline(always)]
+    pub(crate) fn has_provider_address(&self) -> bool {
+        self.flags & PROVIDER_ADDRESS != 0
+    }
+
+    /// Whether packets to it and from it are to be rewritten.
     #[inline(always)]
     pub(crate) fn is_rewrite(&self) -> bool {
-        self.flags & REWRITE != 0
+        self.flags & (PROVIDER_ADDRESS | TRANSITION) == PROVIDER_ADDRESS
     }
 
     #[inline(always)]
@@ -206,6 +220,10 @@ impl Entry for Record {
     fn key(&self) -> Key {
         Key::new(self.scope, self.address)
     }
+}
+
+const fn rewrite_flags(use_vm_mac: bool) -> u16 {
+    PROVIDER_ADDRESS | if use_vm_mac { USE_VM_MAC } else { 0 }
 }
 
 fn pack_location(location: Location) -> u32 {

@@ -107,6 +107,10 @@ pub enum Missing {
     ProviderRoute(Prefix),
     /// A neighbour.
     Neighbour(ProviderAddress),
+    /// A path to a provider address of another host.
+    Path(ProviderAddress),
+    /// The MTU of a path.
+    PathMtu(ProviderAddress),
 }
 
 impl fmt::Display for Missing {
@@ -126,6 +130,8 @@ impl fmt::Display for Missing {
             Self::ProviderAddress(address) => write!(f, "provider address {address}"),
             Self::ProviderRoute(prefix) => write!(f, "the provider route to {prefix}"),
             Self::Neighbour(address) => write!(f, "neighbour {address}"),
+            Self::Path(address) => write!(f, "a path to {address}"),
+            Self::PathMtu(address) => write!(f, "an MTU of the path to {address}"),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::next_hop::NextHop;
 use super::provider::{Host, NeighbourEntry, Path, PathId};
 use super::record::{Gateway, Record};
 use super::slab::Slab;
-use crate::address::{AddressBits, Family, HostId, PortId, UplinkId, Vsid};
+use crate::address::{AddressBits, Family, HostId, PortId, ProviderAddress, UplinkId, Vsid};
 use crate::edit::Template;
 use crate::table::{
     ExactTable, Index, Ipv4Interval, Ipv4Pool, Ipv6Interval, Ipv6Pool, Key, Run, Seed, TagBucket,
@@ -77,6 +77,8 @@ pub struct Policy<'s> {
     pub(super) domains_dirty: bool,
     /// Paths are to be resolved again before the copy may be read.
     pub(super) paths_dirty: bool,
+    /// Some subnet has an IPv6 prefix, so that every path must carry what IPv6 needs.
+    pub(super) has_ipv6_subnets: bool,
 }
 
 impl<'s> Policy<'s> {
@@ -105,6 +107,7 @@ impl<'s> Policy<'s> {
             neighbours: ExactTable::new(storage.neighbour_tags, storage.neighbours, seed),
             domains_dirty: false,
             paths_dirty: false,
+            has_ipv6_subnets: false,
         }
     }
 
@@ -177,6 +180,7 @@ impl<'s> Policy<'s> {
         self.neighbours.copy_from(&other.neighbours)?;
         self.domains_dirty = other.domains_dirty;
         self.paths_dirty = other.paths_dirty;
+        self.has_ipv6_subnets = other.has_ipv6_subnets;
         Ok(())
     }
 }
@@ -239,6 +243,11 @@ impl Policy<'_> {
             source: template.source().to_ip(template.family()),
             source_mac: link.source,
         })
+    }
+
+    /// The header of packets to a provider address of another host.
+    pub(crate) fn template_to(&self, address: ProviderAddress) -> Option<&Template> {
+        self.templates.get(self.path_to(address)?)
     }
 
     pub(crate) fn path(&self, number: usize) -> Option<&Path> {
@@ -318,14 +327,14 @@ impl Policy<'_> {
         self.provider_addresses.get(number as usize)?.as_ref()
     }
 
-    /// The own provider address under which a rewritten local record is reached.
+    /// The own provider address under which a local record is reached by rewrite.
     #[inline(always)]
     pub(crate) fn provider_of(&self, record: &Record) -> Option<&HostAddress> {
         let number = record.provider.checked_sub(1)?;
         self.provider_addresses.get(usize::from(number))?.as_ref()
     }
 
-    /// The record that stands behind a provider address under rewrite.
+    /// The record that stands behind a provider address in rewritten packets.
     pub(crate) fn rewrite_record(&self, family: Family, address: AddressBits) -> Option<&Record> {
         let slot = self.rewrite.find(&provider_key(family, address), |slot| {
             self.is_rewrite_of(slot, family, address)
@@ -337,7 +346,7 @@ impl Policy<'_> {
     #[inline(always)]
     pub(crate) fn is_rewrite_of(&self, slot: u32, family: Family, address: AddressBits) -> bool {
         self.records.found(slot).is_some_and(|record| {
-            record.is_rewrite()
+            record.has_provider_address()
                 && *record.provider_address() == address
                 && record.key_family() == Some(family)
         })

@@ -2,6 +2,7 @@
 
 use core::net::IpAddr;
 
+use super::duplicate::Claim;
 use super::{Reply, unanswered};
 use crate::address::{CustomerAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
@@ -93,6 +94,9 @@ pub(crate) fn from_uplink(
     uplink: UplinkId,
 ) -> Result<Outcome<'static>, DropReason> {
     let message = read(frame, facts, DropReason::OuterMalformed)?;
+    if let Some(conflict) = claim(&message).conflict(policy, facts, uplink) {
+        return Ok(Outcome::Punt(conflict));
+    }
     if message.operation == ArpOperation::Reply || message.is_announcement() {
         let (address, mac) = (message.sender_ip.into(), message.sender_mac);
         let is_believable = mac.is_unicast();
@@ -121,6 +125,20 @@ pub(crate) fn from_uplink(
         message: message.reply(own.mac),
         vlan: own.vlan,
     }))
+}
+
+/// Whoever sends any message but a probe uses the address it sends from (RFC 5227 §2.4).
+fn claim(message: &ArpMessage) -> Claim {
+    let is_probe = message.is_probe();
+    let address = match is_probe {
+        true => message.target_ip,
+        false => message.sender_ip,
+    };
+    Claim {
+        address: address.into(),
+        mac: message.sender_mac,
+        is_probe,
+    }
 }
 
 /// A question must come in the VLAN of the address that it is about.

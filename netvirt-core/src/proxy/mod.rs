@@ -1,6 +1,7 @@
 //! Answers that the host gives for the network: who has an address, and that the gateway is there.
 
 pub(crate) mod arp;
+mod duplicate;
 pub(crate) mod icmp;
 pub(crate) mod ndp;
 mod owned;

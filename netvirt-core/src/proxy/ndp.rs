@@ -4,6 +4,7 @@
 use core::net::Ipv6Addr;
 
 use super::arp::{check_vlan, is_gateway, record_of};
+use super::duplicate::Claim;
 use super::{Reply, pass_on, unanswered};
 use crate::address::{MacAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
@@ -151,7 +152,12 @@ pub(crate) fn from_uplink(
     ) {
         return Ok(Outcome::Punt(Punt::HostStack));
     }
-    match read(frame, facts, DropReason::OuterMalformed)? {
+    let message = read(frame, facts, DropReason::OuterMalformed)?;
+    let claim = claim(&message, facts);
+    if let Some(conflict) = claim.and_then(|claim| claim.conflict(policy, facts, uplink)) {
+        return Ok(Outcome::Punt(conflict));
+    }
+    match message {
         NeighborMessage::Solicitation(message) => {
             let Some(own) = policy
                 .owned(message.target.into())
@@ -175,5 +181,21 @@ pub(crate) fn from_uplink(
             },
             _ => Punt::NotOurs,
         })),
+    }
+}
+
+/// Whose address a message shows to be in use, or about to be (RFC 4862 §5.4.3 and §5.4.4).
+fn claim(message: &NeighborMessage, facts: &Facts) -> Option<Claim> {
+    match message {
+        NeighborMessage::Solicitation(message) => message.is_probe().then_some(Claim {
+            address: message.target.into(),
+            mac: facts.source,
+            is_probe: true,
+        }),
+        NeighborMessage::Advertisement(message) => Some(Claim {
+            address: message.target.into(),
+            mac: message.target_mac.unwrap_or(facts.source),
+            is_probe: false,
+        }),
     }
 }

@@ -7,7 +7,8 @@ use crate::edit::NoRoom;
 use crate::policy::{HostAddress, Location, Policy, Record};
 use crate::wire::{ArpMessage, NeighborAdvertisement, multicast_mac};
 
-/// A provider address that this host answers for: one of its own, or that of a local machine under rewrite.
+/// A provider address that this host answers for: one of its own, or that of a local machine to which rewritten
+/// packets come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owned {
     /// The address.

@@ -154,6 +154,8 @@ fn build_up(dump: &Dump, model: &Model) -> Vec<Change> {
     let routes = routes.filter(|route| model.is_on_link(route.next_hop));
     changes.extend(routes.map(Change::AddProviderRoute));
     changes.extend(dump.neighbours.iter().copied().map(Change::SetNeighbour));
+    let path_mtus = dump.path_mtus.iter();
+    changes.extend(path_mtus.map(|&(address, mtu)| Change::SetPathMtu { address, mtu }));
     let records = dump.lookup_records.iter().copied();
     let records = records.filter(|record| model.is_inside_subnet(record));
     changes.extend(records.map(Change::AddRecord));

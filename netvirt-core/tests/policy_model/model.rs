@@ -24,6 +24,7 @@ pub struct Model {
     provider_addresses: HashMap<ProviderAddress, HostAddress>,
     provider_routes: HashMap<(Prefix, ProviderAddress), u32>,
     neighbours: HashMap<(UplinkId, ProviderAddress), MacAddress>,
+    path_mtus: HashMap<ProviderAddress, u16>,
 }
 
 impl Model {
@@ -49,12 +50,16 @@ impl Model {
             Change::RemoveHost(host) => {
                 self.hosts.remove(&host);
                 self.host_addresses.retain(|_, owner| *owner != host);
+                let addresses = &self.host_addresses;
+                self.path_mtus
+                    .retain(|address, _| addresses.contains_key(address));
             }
             Change::AddHostAddress(host, address) => {
                 self.host_addresses.insert(address, host);
             }
             Change::RemoveHostAddress(_, address) => {
                 self.host_addresses.remove(&address);
+                self.path_mtus.remove(&address);
             }
             Change::AddPort(port) => drop(self.ports.insert(port.port, port)),
             Change::RemovePort(port) => drop(self.ports.remove(&port)),
@@ -95,6 +100,10 @@ impl Model {
             Change::RemoveNeighbour { uplink, address } => {
                 self.neighbours.remove(&(uplink, address));
             }
+            Change::SetPathMtu { address, mtu } => {
+                self.path_mtus.insert(address, mtu);
+            }
+            Change::RemovePathMtu { address } => drop(self.path_mtus.remove(&address)),
             _ => unreachable!("a change that the model does not know: {change:?}"),
         }
     }
@@ -137,6 +146,7 @@ impl Model {
                     .iter()
                     .map(|known| ((known.uplink, known.address), known.mac)),
             ),
+            path_mtus: keyed(dump.path_mtus.iter().copied()),
         }
     }
 
@@ -184,6 +194,10 @@ impl Model {
         for host in self.host_addresses.values() {
             assert!(self.hosts.contains(host) && *host != HOST_1);
         }
+        for (address, mtu) in &self.path_mtus {
+            assert!(self.host_addresses.contains_key(address));
+            assert!(*mtu >= if address.get().is_ipv6() { 1280 } else { 576 });
+        }
         for port in self.ports.values() {
             assert!(
                 port.vsid
@@ -193,7 +207,8 @@ impl Model {
         for record in self.records.values() {
             self.assert_legal_record(record);
         }
-        let rewrites = self.records.values().filter_map(provider_address);
+        let rewrites = self.records.values();
+        let rewrites = rewrites.filter_map(|record| record.method.provider_address());
         let owned = rewrites
             .chain(self.host_addresses.keys().copied())
             .chain(self.provider_addresses.keys().copied());
@@ -221,9 +236,8 @@ impl Model {
         if let Some(previous) = record.previous {
             assert!(previous == HOST_1 || self.hosts.contains(&previous));
         }
-        if let (Some(provider), Some(customer)) =
-            (provider_address(record), record.kind.customer_address())
-        {
+        if let Some(provider) = record.method.provider_address() {
+            let customer = record.kind.customer_address().unwrap();
             assert_eq!(Family::of(provider.get()), Family::of(customer.get()));
         }
     }
@@ -269,15 +283,6 @@ impl Model {
             Prefix::of(own.address.get(), own.prefix_length)
                 .is_ok_and(|prefix| prefix.contains(next_hop.get()))
         })
-    }
-}
-
-fn provider_address(record: &LookupRecord) -> Option<ProviderAddress> {
-    match record.method {
-        Method::Encapsulate => None,
-        Method::Rewrite {
-            provider_address, ..
-        } => Some(provider_address),
     }
 }
 

@@ -110,14 +110,21 @@ fn any_record() -> impl Strategy<Value = LookupRecord> {
         1 => Just(RecordKind::L2Only),
         2 => Just(RecordKind::GatewayWildcard),
     ];
-    let rewrite = (any_provider_address(), any::<bool>());
-    let method = prop_oneof![
-        Just(Method::Encapsulate),
-        rewrite.prop_map(|(provider_address, use_vm_mac)| Method::Rewrite {
-            provider_address,
-            use_vm_mac
-        }),
-    ];
+    let with_provider = (any_provider_address(), any::<bool>(), any::<bool>());
+    let with_provider =
+        with_provider.prop_map(|(provider_address, use_vm_mac, is_in_transition)| {
+            match is_in_transition {
+                true => Method::Transition {
+                    provider_address,
+                    use_vm_mac,
+                },
+                false => Method::Rewrite {
+                    provider_address,
+                    use_vm_mac,
+                },
+            }
+        });
+    let method = prop_oneof![Just(Method::Encapsulate), with_provider];
     let previous = prop_oneof![3 => Just(None), 1 => any_host().prop_map(Some)];
     (
         any_vsid(),
@@ -237,6 +244,9 @@ fn any_provider_change() -> impl Strategy<Value = Change> {
             uplink: known.uplink,
             address: known.address,
         }),
+        2 => (any_provider_address(), select(vec![575, 576, 1279, 1280, 1400, 9000]))
+            .prop_map(|(address, mtu)| Change::SetPathMtu { address, mtu }),
+        1 => any_provider_address().prop_map(|address| Change::RemovePathMtu { address }),
     ]
 }
 

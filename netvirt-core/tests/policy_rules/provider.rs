@@ -67,6 +67,18 @@ fn what_is_not_there_cannot_be_changed() {
             },
             Missing::Neighbour(pa("192.168.4.22")),
         ),
+        (path_mtu("192.168.4.99", 1400), Missing::Path(address)),
+        (
+            path_mtu("192.168.4.11", 1400),
+            Missing::Path(pa("192.168.4.11")),
+        ),
+        (Change::RemovePathMtu { address }, Missing::PathMtu(address)),
+        (
+            Change::RemovePathMtu {
+                address: pa("192.168.4.22"),
+            },
+            Missing::PathMtu(pa("192.168.4.22")),
+        ),
     ];
     for (change, missing) in cases {
         assert_eq!(refuse(&[change]), Refusal::Missing(missing), "{change:?}");
@@ -240,4 +252,43 @@ fn a_neighbour_has_one_mac_address_on_an_uplink() {
         refuse(&[Change::SetNeighbour(far)]),
         Refusal::OutOfRange("an uplink number above 255")
     );
+}
+
+#[test]
+fn a_path_mtu_is_no_less_than_every_host_takes() {
+    let ipv6 = [
+        Change::AddHost(HOST_3),
+        Change::AddHostAddress(HOST_3, pa("fd00:4::33")),
+    ];
+    let too_small = Refusal::OutOfRange("a path MTU below 576 with IPv4, or below 1280 with IPv6,");
+    for (address, least) in [("192.168.4.22", 576), ("fd00:4::33", 1280)] {
+        for mtu in [0, 1, least - 1] {
+            let changes = [&ipv6[..], &[path_mtu(address, mtu)]].concat();
+            assert_eq!(refuse(&changes), too_small, "{address} {mtu}");
+        }
+        for mtu in [least, u16::MAX] {
+            let policies = accept(&[&ipv6[..], &[path_mtu(address, mtu)]].concat());
+            assert!(policies.live().path_mtus().eq([(pa(address), mtu)]));
+        }
+    }
+}
+
+#[test]
+fn a_path_mtu_goes_when_it_is_removed_and_with_the_address_of_the_host() {
+    let address = pa("192.168.4.33");
+    let there = [
+        Change::AddHost(HOST_3),
+        Change::AddHostAddress(HOST_3, address),
+        path_mtu("192.168.4.33", 1400),
+    ];
+    let other = Change::AddHostAddress(HOST_3, pa("192.168.4.34"));
+    for gone in [
+        vec![Change::RemovePathMtu { address }],
+        vec![other, Change::RemoveHostAddress(HOST_3, address)],
+        vec![Change::RemoveHost(HOST_3), there[0]],
+    ] {
+        let again = Change::AddHostAddress(HOST_3, address);
+        let mut policies = accept(&[&there[..], &gone, &[again]].concat());
+        assert_eq!(Dump::of_both(&mut policies).path_mtus, []);
+    }
 }

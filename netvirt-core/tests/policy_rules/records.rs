@@ -230,26 +230,34 @@ fn a_record_on_a_host_without_address_is_unreachable() {
 
 #[test]
 fn rewrite_stays_within_a_family_and_needs_an_address() {
-    let record = rewritten(remote("10.0.0.9"), "2001:db8:f::9");
-    assert_eq!(
-        refuse(&[Change::AddRecord(record)]),
-        Refusal::RewriteFamily(record.name())
-    );
-    for kind in [RecordKind::L2Only, RecordKind::GatewayWildcard] {
-        let record = LookupRecord {
-            kind,
-            ..rewritten(remote("10.0.0.9"), "192.168.4.99")
-        };
+    for with_provider in [rewritten, in_transition] {
+        let record = with_provider(remote("10.0.0.9"), "2001:db8:f::9");
         assert_eq!(
             refuse(&[Change::AddRecord(record)]),
-            Refusal::RewriteWithoutAddress(record.name())
+            Refusal::RewriteFamily(record.name())
         );
+        for kind in [RecordKind::L2Only, RecordKind::GatewayWildcard] {
+            let record = LookupRecord {
+                kind,
+                ..with_provider(remote("10.0.0.9"), "192.168.4.99")
+            };
+            assert_eq!(
+                refuse(&[Change::AddRecord(record)]),
+                Refusal::RewriteWithoutAddress(record.name())
+            );
+        }
     }
 }
 
 #[test]
 fn a_provider_address_belongs_to_one_owner() {
-    let rewrite = |provider| Change::AddRecord(rewritten(remote("10.0.0.9"), provider));
+    for with_provider in [rewritten, in_transition] {
+        one_owner(with_provider);
+    }
+}
+
+fn one_owner(with_provider: fn(LookupRecord, &str) -> LookupRecord) {
+    let rewrite = |provider| Change::AddRecord(with_provider(remote("10.0.0.9"), provider));
     let taken = |address| Refusal::ProviderAddressTaken(pa(address));
     for owned in ["192.168.4.11", "192.168.4.22"] {
         assert_eq!(refuse(&[rewrite(owned)]), taken(owned), "by a host");
@@ -278,6 +286,34 @@ fn a_provider_address_belongs_to_one_owner() {
     ]);
 }
 
+/// Whatever the method was before: the record then says the new one, and owns what that names and nothing else.
+#[test]
+fn the_method_changes_from_any_to_any() {
+    let addresses = ["192.168.4.98", "192.168.4.99"];
+    let mut methods = vec![remote("10.0.0.9")];
+    for provider in addresses {
+        methods.push(rewritten(remote("10.0.0.9"), provider));
+        methods.push(in_transition(remote("10.0.0.9"), provider));
+    }
+    for before in &methods {
+        for after in &methods {
+            let mut policies = accept(&[Change::AddRecord(*before), Change::SetRecord(*after)]);
+            assert_eq!(present(&mut policies, after.name()), Some(*after));
+            for provider in addresses {
+                let claim = Change::AddProviderAddress(own_address(provider, 24));
+                let is_taken = after.method.provider_address() == Some(pa(provider));
+                match apply(&mut policies, &[claim]) {
+                    Ok(()) => assert!(!is_taken, "{before:?} to {after:?}"),
+                    Err(refused) => {
+                        assert_eq!(refused.why, Refusal::ProviderAddressTaken(pa(provider)));
+                        assert!(is_taken, "{before:?} to {after:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn a_record_comes_out_as_it_was_said() {
     let cases = [
@@ -294,7 +330,15 @@ fn a_record_comes_out_as_it_was_said() {
             },
             ..remote("10.0.0.9")
         },
+        LookupRecord {
+            method: Method::Transition {
+                provider_address: pa("192.168.4.99"),
+                use_vm_mac: true,
+            },
+            ..remote("10.0.0.9")
+        },
         rewritten(remote("2001:db8:1::9"), "2001:db8:f::9"),
+        in_transition(remote("2001:db8:1::9"), "2001:db8:f::9"),
         LookupRecord {
             kind: RecordKind::L2Only,
             ..remote("10.0.0.9")

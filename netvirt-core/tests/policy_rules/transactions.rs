@@ -129,6 +129,27 @@ fn no_change_is_longer_than_the_longest() {
 }
 
 #[test]
+fn methods_keep_their_numbers_in_the_encoding() {
+    let provider = "192.168.4.99";
+    let plain = record(
+        BLUE_VSID,
+        "10.0.0.9",
+        "060600000009",
+        Location::Host(HOST_2),
+    );
+    let records = [
+        plain,
+        rewritten(plain, provider),
+        in_transition(plain, provider),
+    ];
+    let addressed = |number| vec![number, 0, 192, 168, 4, 99, 0];
+    let numbers = [vec![0], addressed(1), addressed(2)];
+    for (record, expected) in records.iter().zip(numbers) {
+        assert!(tx(&[Change::AddRecord(*record)]).ends_with(&expected));
+    }
+}
+
+#[test]
 fn changes_come_out_of_the_encoding_as_they_went_in() {
     let changes = two_hosts();
     let encoded = tx(&changes);
@@ -137,7 +158,7 @@ fn changes_come_out_of_the_encoding_as_they_went_in() {
 }
 
 #[test]
-fn each_policy_transaction_raises_the_version_and_neighbours_do_not() {
+fn each_policy_transaction_raises_the_version_and_what_the_network_says_does_not() {
     let mut policies = policies_of(&two_hosts());
     let router = neighbour("192.168.4.1", OTHER_UPLINK_MAC);
     let mut version_after = |changes: &[Change]| {
@@ -153,6 +174,9 @@ fn each_policy_transaction_raises_the_version_and_neighbours_do_not() {
         }]),
         1
     );
+    assert_eq!(version_after(&[path_mtu("192.168.4.22", 1400)]), 1);
+    let address = pa("192.168.4.22");
+    assert_eq!(version_after(&[Change::RemovePathMtu { address }]), 1);
     let domains = [5, 6, 7].map(|number| Change::AddDomain(DomainId(number)));
     assert_eq!(version_after(&domains), 2, "once, not once a change");
     assert_eq!(

@@ -52,6 +52,8 @@ struct Draft {
     subnets: Vec<(u32, usize)>,
     /// Subnet, which of its addresses, host, rewritten, gateway.
     machines: Vec<(Index, usize, u32, bool, bool)>,
+    /// Machines on whose records the hosts do not agree yet, and the hosts that say transition.
+    transitions: Vec<(Index, Vec<u32>)>,
     routes: Vec<(Index, Index)>,
     peerings: Vec<(u32, u32)>,
     per_flow: bool,
@@ -67,17 +69,27 @@ fn drafts() -> impl Strategy<Value = Draft> {
         prop::bool::weighted(0.15),
     );
     let machines = vec(machine, 3..=12);
+    let transitions = vec((any::<Index>(), vec(1..=HOSTS, 0..=3)), 0..6);
     let routes = vec((any::<Index>(), any::<Index>()), 0..3);
     let peerings = vec((0u32..3, 0u32..3), 0..3);
-    (subnets, machines, routes, peerings, any::<bool>()).prop_map(
-        |(subnets, machines, routes, peerings, per_flow)| Draft {
-            subnets,
-            machines,
-            routes,
-            peerings,
-            per_flow,
-        },
+    (
+        subnets,
+        machines,
+        transitions,
+        routes,
+        peerings,
+        any::<bool>(),
     )
+        .prop_map(
+            |(subnets, machines, transitions, routes, peerings, per_flow)| Draft {
+                subnets,
+                machines,
+                transitions,
+                routes,
+                peerings,
+                per_flow,
+            },
+        )
 }
 
 impl Draft {
@@ -123,9 +135,14 @@ impl Draft {
                 } else {
                     vec![]
                 },
+                transition: vec![],
                 use_vm_mac: false,
                 is_gateway: *is_gateway,
             });
+        }
+        for (machine, hosts) in &self.transitions {
+            let number = machine.index(network.machines.len());
+            network.machines[number].transition.clone_from(hosts);
         }
         for (subnet, machine) in &self.routes {
             let (vsid, domain, _) = kept[subnet.index(kept.len())];
@@ -185,6 +202,11 @@ fn addresses() -> Vec<String> {
         "10.0.0.77",
     ]);
     addresses.into_iter().map(String::from).collect()
+}
+
+fn provider_addresses() -> Vec<String> {
+    let addresses = PROVIDER.into_iter().flatten();
+    addresses.map(String::from).collect()
 }
 
 #[derive(Debug, Clone)]
@@ -317,6 +339,40 @@ proptest! {
                 });
                 prop_assert!(is_believable, "{:?} from host {} in {}", inner, from, vsid);
             }
+        }
+    }
+
+    #[test]
+    fn what_was_rewritten_goes_only_to_the_address_it_names_and_only_from_who_may_send(
+        draft in drafts(),
+        attempts in vec((packets_among(provider_addresses()), any::<Index>(), any::<bool>(), 1..=HOSTS), 1..60),
+    ) {
+        let network = draft.network();
+        let mut fabric = Fabric::new(&network);
+        let owner_of = |address| {
+            let owns = |machine: &&Machine| machine.rewrite.iter().any(|own| ip(own) == address);
+            network.machines.iter().find(owns)
+        };
+        for (packet, receiver, is_aimed, any_host) in attempts {
+            let receiver = receiver.get(&network.machines);
+            let mut packet = packet;
+            let mut to = any_host;
+            if let (true, Some(own)) = (is_aimed, receiver.rewrite.get(usize::from(packet.source.is_ipv6()))) {
+                (packet.destination, to) = (ip(own), receiver.host);
+            }
+            let wire = packet.clone().between(host_mac(1), host_mac(to));
+            let host = fabric.host(to as usize);
+            let Fate::Delivered(port, frame) = host.take_from_uplink(&wire.frame()) else {
+                continue;
+            };
+            let receiver = owner_of(packet.destination).unwrap();
+            prop_assert_eq!((receiver.host, receiver.port), (to, port.0));
+            prop_assert_eq!(&frame[..6], &receiver.mac.0);
+            let sender = owner_of(packet.source).unwrap();
+            let from = network.domain_of(sender.vsid);
+            let to = network.domain_of(receiver.vsid);
+            let peering = Peering { from: DomainId(from), to: DomainId(to) };
+            prop_assert!(from == to || network.peerings.contains(&peering));
         }
     }
 }

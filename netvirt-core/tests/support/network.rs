@@ -34,6 +34,8 @@ pub struct Machine {
     pub port: u32,
     /// Provider addresses under rewrite, one for each address; none is NVGRE.
     pub rewrite: Vec<&'static str>,
+    /// The hosts whose policy says transition instead of rewrite.
+    pub transition: Vec<u32>,
     pub use_vm_mac: bool,
     pub is_gateway: bool,
 }
@@ -88,6 +90,7 @@ fn machine(
         host,
         port,
         rewrite: vec![],
+        transition: vec![],
         use_vm_mac: false,
         is_gateway: false,
     }
@@ -231,11 +234,18 @@ impl Network {
         };
         let mut records = vec![];
         for (number, address) in machine.addresses.iter().enumerate() {
-            let method = match machine.rewrite.get(number) {
+            let use_vm_mac = machine.use_vm_mac;
+            let method = match machine.rewrite.get(number).map(|provider| pa(provider)) {
                 None => Method::Encapsulate,
-                Some(provider) => Method::Rewrite {
-                    provider_address: pa(provider),
-                    use_vm_mac: machine.use_vm_mac,
+                Some(provider_address) if machine.transition.contains(&host) => {
+                    Method::Transition {
+                        provider_address,
+                        use_vm_mac,
+                    }
+                }
+                Some(provider_address) => Method::Rewrite {
+                    provider_address,
+                    use_vm_mac,
                 },
             };
             records.push(record(RecordKind::Static(ca(address)), method));

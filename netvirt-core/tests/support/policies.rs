@@ -195,6 +195,17 @@ pub fn rewritten(record: LookupRecord, provider: &str) -> LookupRecord {
     }
 }
 
+/// The same record on its way between the two methods.
+pub fn in_transition(record: LookupRecord, provider: &str) -> LookupRecord {
+    LookupRecord {
+        method: Method::Transition {
+            provider_address: pa(provider),
+            use_vm_mac: false,
+        },
+        ..record
+    }
+}
+
 /// A port of this host and its virtual subnet.
 pub fn port(number: u32, subnet: u32, adapter: &str) -> Port {
     Port {
@@ -222,6 +233,13 @@ pub fn neighbour(address: &str, station: MacAddress) -> Neighbour {
         uplink: UplinkId(0),
         address: pa(address),
         mac: station,
+    }
+}
+
+pub fn path_mtu(address: &str, mtu: u16) -> Change {
+    Change::SetPathMtu {
+        address: pa(address),
+        mtu,
     }
 }
 
@@ -288,6 +306,7 @@ pub struct Dump {
     pub peerings: Vec<Peering>,
     pub hosts: Vec<HostId>,
     pub host_addresses: Vec<(HostId, ProviderAddress)>,
+    pub path_mtus: Vec<(ProviderAddress, u16)>,
     pub ports: Vec<Port>,
     pub lookup_records: Vec<LookupRecord>,
     pub provider_addresses: Vec<HostAddress>,
@@ -306,6 +325,7 @@ impl Dump {
             peerings: policy.peerings().collect(),
             hosts: policy.hosts().collect(),
             host_addresses: policy.host_addresses().collect(),
+            path_mtus: policy.path_mtus().collect(),
             ports: policy.ports().collect(),
             lookup_records: policy.lookup_records().collect(),
             provider_addresses: policy.provider_addresses().copied().collect(),

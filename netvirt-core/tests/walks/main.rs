@@ -4,10 +4,12 @@
 mod support;
 
 mod counters;
+mod duplicate_addresses;
 mod gateway;
 mod migration;
 mod next_hop;
 mod nvgre;
+mod path_mtu;
 mod proxies;
 mod reception;
 mod rewrite;
@@ -15,4 +17,6 @@ mod rewrite_refusals;
 mod routing;
 mod sizes;
 mod spoofing;
+mod transition;
 mod uplink_proxies;
+mod usable;

@@ -2,6 +2,7 @@
 
 use netvirt_core::counters::Tally;
 use netvirt_core::datapath::*;
+use netvirt_core::offload::*;
 use netvirt_core::policy::*;
 use netvirt_core::proxy::LONGEST_MESSAGE;
 use netvirt_core::*;
@@ -153,6 +154,41 @@ fn a_frame_that_was_never_released_is_lost_for_a_reason() {
     let bytes = frame.len();
     let expected = counted_from_port("dropped", 0, BLUE_1, bytes);
     let expected = expected.replace("dropped 1", "dropped 1, neighbour_timeout 1");
+    assert_eq!(host.counted(), expected);
+}
+
+#[test]
+fn a_super_frame_that_no_device_could_cut_was_never_transmitted() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(1));
+    let packet = Packet::tcp("10.0.0.5", "10.0.0.7", &[0x5a; 9000]);
+    let [from, to] = ["blue a", "blue b"].map(|name| network.machine(name).mac);
+    let frame = packet.between(from, to).frame();
+    let segmentation = Segmentation {
+        kind: SegmentKind::TcpIpv4,
+        segment_size: 1400,
+        header_length: 54,
+    };
+    let given = Frame {
+        offload: Offload {
+            segmentation: Some(segmentation),
+            ..Offload::NONE
+        },
+        ..Frame::whole(Ingress::Port(PortId(0)), &frame)
+    };
+    let Nve {
+        policies, worker, ..
+    } = &mut host;
+    let verdict = worker.process(policies.live(), &given);
+    assert!(
+        matches!(verdict.outcome, Outcome::Transmit { .. }),
+        "{verdict:?}"
+    );
+    worker
+        .counters_mut()
+        .lost(&given, &verdict, DropReason::SuperFrame);
+    let expected = counted_from_port("dropped", 0, BLUE_1, frame.len());
+    let expected = expected.replace("dropped 1", "dropped 1, super_frame 1");
     assert_eq!(host.counted(), expected);
 }
 

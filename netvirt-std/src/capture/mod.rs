@@ -1,6 +1,7 @@
 //! Captures of frames: reading pcap and pcapng, putting several in order of time, writing pcapng.
 
 mod error;
+pub mod live;
 mod merge;
 mod read;
 mod write;

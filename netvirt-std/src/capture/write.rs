@@ -154,15 +154,23 @@ impl<W: Write> CaptureWriter<W> {
         self.end_block(ENHANCED_PACKET)
     }
 
+    /// Writes out what is still buffered.
+    ///
+    /// # Errors
+    /// The output refuses it.
+    pub fn flush(&mut self) -> Result<(), CaptureError> {
+        self.output
+            .flush()
+            .map_err(|error| CaptureError::in_file(&self.file, CaptureFault::Io(error)))
+    }
+
     /// Writes out what is still buffered, and gives the output back.
     ///
     /// # Errors
     /// The output refuses it.
     pub fn finish(mut self) -> Result<W, CaptureError> {
-        match self.output.flush() {
-            Ok(()) => Ok(self.output),
-            Err(error) => Err(CaptureError::in_file(&self.file, CaptureFault::Io(error))),
-        }
+        self.flush()?;
+        Ok(self.output)
     }
 
     fn put(&mut self, bytes: &[u8]) {

@@ -317,8 +317,8 @@ fn provider_address(host: &Host, record: &LookupRecord) -> String {
             },
             _,
         ) => provider_address.to_string(),
-        (Method::Encapsulate, Location::Port(_)) => joined(own_addresses(host)),
-        (Method::Encapsulate, Location::Host(number)) => joined(addresses_of(host, number)),
+        (_, Location::Port(_)) => joined(own_addresses(host)),
+        (_, Location::Host(number)) => joined(addresses_of(host, number)),
     }
 }
 
@@ -340,6 +340,7 @@ const fn method_name(method: Method) -> &'static str {
     match method {
         Method::Encapsulate => "NVGRE",
         Method::Rewrite { .. } => "rewrite",
+        Method::Transition { .. } => "transition",
     }
 }
 

@@ -4,6 +4,15 @@
 //! frames in batches and keeps them until the next batch; a [`Sender`] takes frames in two pieces, a new front and
 //! what is left of the received frame, so that nothing is copied between devices.
 
+mod features;
+pub mod kernel;
+pub mod link;
+pub mod memory;
+pub mod namespace;
+pub mod packet;
+pub mod tap;
+mod vnet_header;
+
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -24,7 +33,8 @@ pub struct Capabilities {
 /// A received frame. It lies in the device until the next batch is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'d> {
-    /// Its bytes, from the Ethernet header on, an 802.1Q tag included.
+    /// Its bytes, from the Ethernet header on, an 802.1Q tag included. None, if the frame was larger than the device has
+    /// room for or its virtio-net header contradicted it: the switch drops and counts it as truncated.
     pub bytes: &'d [u8],
     /// Work that is still to be done.
     pub offload: Offload,
@@ -44,6 +54,10 @@ pub trait Receiver: Send {
 
     /// A frame of the batch, which is numbered below what `fetch` yielded.
     fn frame(&self, number: usize) -> Received<'_>;
+
+    /// Gives the frames of the batch back before the next is fetched. A ring is readable as long as a frame of it is
+    /// kept, so this comes before waiting.
+    fn release(&mut self) {}
 }
 
 /// A frame to be sent.
@@ -59,6 +73,18 @@ pub struct Outgoing<'f> {
     pub is_lost: bool,
 }
 
+impl<'f> Outgoing<'f> {
+    /// A frame in one piece, with nothing left to do.
+    pub const fn whole(bytes: &'f [u8]) -> Self {
+        Self {
+            front: bytes,
+            rest: &[],
+            offload: Offload::NONE,
+            is_lost: false,
+        }
+    }
+}
+
 /// The sending half of one queue of a device.
 pub trait Sender: Send {
     /// What the device takes over.
@@ -67,4 +93,18 @@ pub trait Sender: Send {
     /// Sends frames in their order, without waiting. Frames that the device has no room for, or that it refuses, are
     /// marked as lost.
     fn send(&mut self, frames: &mut [Outgoing<'_>]);
+}
+
+/// The largest frame of an interface: a packet of its MTU behind an Ethernet header with one tag.
+fn largest_frame(mtu: u32) -> usize {
+    const ETHERNET_HEADER: usize = 14;
+    const TAG: usize = 4;
+    ETHERNET_HEADER + TAG + mtu as usize
+}
+
+/// Bytes from one buffer to the next: at least `room`, and an odd number of cache lines, so that the first lines of all
+/// buffers do not compete for the same few places in the cache.
+fn spread(room: usize) -> usize {
+    const CACHE_LINE: usize = 64;
+    (room.div_ceil(CACHE_LINE) | 1) * CACHE_LINE
 }

@@ -130,6 +130,12 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         Outcome::Punt(Punt::Neighbour { address, mac, .. }) => {
             format!("{address} tells that its MAC address is {mac}; it is believed if it was asked")
         }
+        Outcome::Punt(Punt::AddressConflict { address, mac, .. }) => {
+            format!("{mac} has this host's own provider address {address} too")
+        }
+        Outcome::Punt(Punt::PathMtu { address, mtu }) => {
+            format!("a router says that the path to {address} carries packets of {mtu} bytes at most")
+        }
         _ => String::new(),
     }
 }

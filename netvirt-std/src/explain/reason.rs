@@ -66,6 +66,9 @@ pub(super) const fn meaning(reason: DropReason) -> &'static str {
         DropReason::PortFull => "the port's queue is full, or its device is gone",
         DropReason::NeighbourQueueFull => "too many frames wait for this next hop",
         DropReason::NeighbourTimeout => "the next hop did not answer",
+        DropReason::SuperFrame => {
+            "the frame is still to be cut into segments, and its device takes only finished frames"
+        }
         _ => "refused",
     }
 }

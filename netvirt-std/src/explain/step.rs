@@ -134,7 +134,7 @@ impl ToldRecord {
                 Method::Rewrite {
                     provider_address, ..
                 } => Some(provider_address.get()),
-                Method::Encapsulate => None,
+                Method::Encapsulate | Method::Transition { .. } => None,
             },
         }
     }

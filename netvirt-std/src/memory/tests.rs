@@ -1,9 +1,8 @@
-use netvirt_core::policy::RecordKind;
 use std::net::IpAddr;
 
 use netvirt_core::policy::{
-    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Neighbour, Port, Settings,
-    Transaction, TransactionWriter,
+    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Method, Neighbour, Port,
+    RecordKind, Settings, Transaction, TransactionWriter,
 };
 use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, UplinkId};
 
@@ -122,14 +121,18 @@ fn add_subnet(changes: &mut Vec<Change>, number: u32, machines: u32) {
         mac(100 + number),
     ));
     for machine in 0..machines {
-        let method = if machine % 2 == 0 {
-            Method::Encapsulate
-        } else {
-            let text = format!("172.17.{number}.{machine}");
-            Method::Rewrite {
-                provider_address: provider(&text),
-                use_vm_mac: false,
-            }
+        let provider_address = provider(&format!("172.17.{number}.{machine}"));
+        let use_vm_mac = false;
+        let method = match machine % 4 {
+            1 => Method::Rewrite {
+                provider_address,
+                use_vm_mac,
+            },
+            3 => Method::Transition {
+                provider_address,
+                use_vm_mac,
+            },
+            _ => Method::Encapsulate,
         };
         changes.push(record(
             RecordKind::Static(customer(number, machine)),

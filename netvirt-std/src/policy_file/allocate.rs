@@ -10,8 +10,9 @@ use netvirt_core::{CustomerAddress, Family, ProviderAddress};
 
 use super::diagnostic::{Diagnostic, Diagnostics, Log};
 use super::model::{Model, PhysicalNetwork, VirtualMachine};
-use super::reader::{AddressRange, Located, SubnetMethod};
-use super::{model, validate};
+use super::reader::Located;
+use super::values::AddressRange;
+use super::{read, validate};
 
 /// A provider address that was given to a customer address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,8 +25,8 @@ pub struct Assigned {
     pub provider_address: ProviderAddress,
 }
 
-/// Gives each address of a rewrite subnet that has no provider address the lowest free one from the
-/// pools of its host's physical networks. Returns the new text and what was given.
+/// Gives each address of a subnet of method rewrite or transition that has no provider address the lowest free
+/// one from the pools of its host's physical networks. Returns the new text and what was given.
 ///
 /// Addresses once given are never changed, so that running it again changes nothing.
 ///
@@ -34,7 +35,7 @@ pub struct Assigned {
 /// All errors of the file, or the pools that are exhausted.
 pub fn allocate(text: &str, file_name: &str) -> Result<(String, Vec<Assigned>), Diagnostics> {
     let log = Log::default();
-    let model = model::read(text, &log);
+    let model = read::read(text, &log);
     if let Some(model) = &model {
         validate::check(model, &log);
     }
@@ -61,7 +62,7 @@ fn assign(
     pools: &mut Pools<'_>,
     log: &Log,
 ) -> Vec<Assigned> {
-    if model.subnet_of(machine).method != SubnetMethod::Rewrite {
+    if !model.subnet_of(machine).method.has_provider_addresses() {
         return Vec::new();
     }
     let networks = model.networks_of(&model.hosts[machine.host.value]);

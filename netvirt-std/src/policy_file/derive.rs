@@ -1,159 +1,36 @@
 //! What one host needs of the whole: the changes that build its policy from nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use netvirt_core::address::UplinkId;
 use netvirt_core::policy::{
-    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, MAX_CHANGE_LENGTH,
-    Method, Neighbour, Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
-    TransactionWriter,
+    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, Method, Neighbour,
+    Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
 };
-use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, ProviderAddress, Vsid};
+use netvirt_core::{CustomerAddress, DomainId, HostId, PortId, ProviderAddress};
 
 use super::diagnostic::suggestion;
+use super::host_policy::{
+    Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+};
 use super::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
-use super::reader::SubnetMethod;
+use super::mtu::Narrowest;
+use super::numbering::Numbering;
+use super::values::{AttachmentKind, SubnetMethod};
 
 /// The only uplink that a host has so far.
 const UPLINK: UplinkId = UplinkId(0);
 /// Hyper-V's metric for on-link customer routes.
 const ON_LINK_METRIC: u32 = 255;
 
-/// The policy of one host, with the names that its numbers stand for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPolicy {
-    /// The host's name.
-    pub name: String,
-    /// Its number, the position of its name in `host_names`.
-    pub local_host: HostId,
-    /// The changes, each valid against those before; applied to an empty policy they build the host's.
-    pub changes: Vec<Change>,
-    /// The names of the hosts that this one has to know, by [`HostId`].
-    pub host_names: Vec<String>,
-    /// The routing domains that it has to know, by [`DomainId`].
-    pub domains: Vec<DomainInfo>,
-    /// The subnets of these.
-    pub subnets: Vec<SubnetInfo>,
-    /// The ports of its own virtual machines, by [`PortId`].
-    pub ports: Vec<PortInfo>,
-    /// All virtual machines in these routing domains, here and elsewhere, in the order of the file.
-    pub machines: Vec<MachineInfo>,
-    /// The MAC address of the uplink.
-    pub uplink_mac: MacAddress,
-}
-
-/// A routing domain as the operator knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DomainInfo {
-    /// The number that the datapath knows it by.
-    pub domain: DomainId,
-    /// Its name.
-    pub name: String,
-    /// Its GUID in braces, if it was given one.
-    pub id: Option<String>,
-}
-
-/// A virtual subnet as the operator knows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SubnetInfo {
-    /// Its VSID.
-    pub vsid: Vsid,
-    /// Its routing domain.
-    pub domain: DomainId,
-    /// Its name, if it was given one.
-    pub name: Option<String>,
-}
-
-/// A port of the host's switch and the virtual machine on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PortInfo {
-    /// The port's number.
-    pub port: PortId,
-    /// The virtual machine's name.
-    pub name: String,
-    /// The network interface of the host that the machine hangs on, if it was given one.
-    pub interface: Option<String>,
-    /// The virtual subnet.
-    pub vsid: Vsid,
-    /// The machine's MAC address.
-    pub mac: MacAddress,
-    /// The machine's customer addresses.
-    pub addresses: Vec<CustomerAddress>,
-}
-
-/// A virtual machine that the host can reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineInfo {
-    /// Its name.
-    pub name: String,
-    /// Its virtual subnet.
-    pub vsid: Vsid,
-    /// Its MAC address.
-    pub mac: MacAddress,
-    /// Where it runs.
-    pub location: Location,
-    /// Its customer addresses.
-    pub addresses: Vec<CustomerAddress>,
-}
-
-impl HostPolicy {
-    /// The changes in the core's one encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut buffer = vec![0; self.changes.len() * MAX_CHANGE_LENGTH];
-        let mut writer = TransactionWriter::new(&mut buffer);
-        for change in &self.changes {
-            writer
-                .push(change)
-                .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
-        }
-        let length = writer.finish().len();
-        buffer.truncate(length);
-        buffer.shrink_to_fit();
-        buffer
-    }
-
-    /// The port of the virtual machine `name`, if it runs here.
-    pub fn port(&self, name: &str) -> Option<&PortInfo> {
-        self.ports.iter().find(|port| port.name == name)
-    }
-
-    /// The name of a host.
-    pub fn host_name(&self, host: HostId) -> Option<&str> {
-        self.host_names.get(host.0 as usize).map(String::as_str)
-    }
-
-    /// The name of a routing domain.
-    pub fn domain_name(&self, domain: DomainId) -> Option<&str> {
-        let info = self.domains.get(domain.0 as usize)?;
-        Some(&info.name)
-    }
-}
-
-/// A host name that the policy file does not have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownHost {
-    /// The name asked for.
-    pub name: String,
-    remedy: String,
-}
-
-impl fmt::Display for UnknownHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "the policy file has no host {:?}: {}",
-            self.name, self.remedy
-        )
-    }
-}
-
-impl std::error::Error for UnknownHost {}
-
-pub(super) fn for_host(model: &Model, name: &str) -> Result<HostPolicy, UnknownHost> {
+pub(super) fn for_host(
+    model: &Model,
+    name: &str,
+    before: &Numbering,
+) -> Result<HostPolicy, UnknownHost> {
     let named = |host: &Host| host.name.value.0 == name;
     match model.hosts.iter().position(named) {
-        Some(position) => Ok(Derivation::new(model, position).finish()),
+        Some(position) => Ok(Derivation::new(model, position, before).finish()),
         None => Err(UnknownHost {
             name: name.into(),
             remedy: suggestion(
@@ -164,17 +41,18 @@ pub(super) fn for_host(model: &Model, name: &str) -> Result<HostPolicy, UnknownH
     }
 }
 
-/// One host's part of the file and the numbers given to what is in it, in the order of the file.
+/// One host's part of the file: positions in it and their numbers, in the order of the file.
 struct Derivation<'m> {
     model: &'m Model,
     local: usize,
+    numbering: Numbering,
     domains: BTreeMap<usize, DomainId>,
     hosts: BTreeMap<usize, HostId>,
     ports: BTreeMap<usize, PortId>,
 }
 
 impl<'m> Derivation<'m> {
-    fn new(model: &'m Model, local: usize) -> Self {
+    fn new(model: &'m Model, local: usize, before: &Numbering) -> Self {
         let domains = needed_domains(model, local);
         let hosts: BTreeSet<usize> = model
             .machines
@@ -184,47 +62,63 @@ impl<'m> Derivation<'m> {
             .flatten()
             .chain([local])
             .collect();
-        let positions = model.machines.iter().enumerate();
-        let here = positions.filter(|(_, machine)| machine.host.value == local);
+        let positions = 0..model.machines.len();
+        let ports: BTreeSet<usize> = positions
+            .filter(|position| model.machines[*position].host.value == local)
+            .collect();
+        let host_name = |position: &usize| &*model.hosts[*position].name.value.0;
+        let domain_name = |position: &usize| &*model.domains[*position].name.value.0;
+        let port_name = |position: &usize| &*model.machines[*position].name.value.0;
+        let numbering = before.next(
+            hosts.iter().map(host_name),
+            domains.iter().map(domain_name),
+            ports.iter().map(port_name),
+        );
         Self {
             model,
             local,
-            domains: numbered(domains, DomainId),
-            hosts: numbered(hosts, HostId),
-            ports: numbered(here.map(|(position, _)| position), PortId),
+            domains: numbered(domains, |position| numbering.domain(domain_name(position))),
+            hosts: numbered(hosts, |position| numbering.host(host_name(position))),
+            ports: numbered(ports, |position| numbering.port(port_name(position))),
+            numbering,
         }
     }
 
-    fn finish(&self) -> HostPolicy {
+    fn finish(self) -> HostPolicy {
         let host = &self.model.hosts[self.local];
+        let narrowest = Narrowest::of(self.model);
+        let domains = self.domains.iter();
+        let ports = self.ports.iter();
         HostPolicy {
             name: host.name.value.0.clone(),
             local_host: self.hosts[&self.local],
             changes: self.changes(host),
-            host_names: self
+            hosts: self
                 .hosts
-                .keys()
-                .map(|h| self.model.hosts[*h].name.value.0.clone())
-                .collect(),
-            domains: self
-                .domains
                 .iter()
+                .map(|(position, id)| self.host_info(*position, *id))
+                .collect(),
+            domains: domains
                 .map(|(position, id)| self.domain_info(*position, *id))
                 .collect(),
             subnets: self
                 .subnets()
                 .map(|(subnet, domain)| subnet_info(subnet, domain))
                 .collect(),
-            ports: self
-                .ports
-                .iter()
-                .map(|(position, port)| self.port_info(*position, *port))
+            ports: ports
+                .map(|(position, port)| self.port_info(*position, *port, &narrowest))
                 .collect(),
             machines: self
                 .machines()
                 .map(|(position, m)| self.machine_info(position, m))
                 .collect(),
-            uplink_mac: host.uplink_mac.value,
+            uplink_mac: host.uplink.mac.value,
+            uplink_interface: host
+                .uplink
+                .interface
+                .as_ref()
+                .map(|interface| interface.value.0.clone()),
+            numbering: self.numbering,
         }
     }
 
@@ -355,13 +249,20 @@ impl<'m> Derivation<'m> {
 
     /// How the `nth` address of a machine is reached.
     fn method(&self, machine: &VirtualMachine, nth: usize) -> Method {
-        let rewrites = self.model.subnet_of(machine).method == SubnetMethod::Rewrite;
-        match machine.provider_addresses().get(nth) {
-            Some(provider) if rewrites => Method::Rewrite {
-                provider_address: provider.value,
-                use_vm_mac: machine.uses_vm_mac(),
+        let Some(provider) = machine.provider_addresses().get(nth) else {
+            return Method::Encapsulate;
+        };
+        let (provider_address, use_vm_mac) = (provider.value, machine.uses_vm_mac());
+        match self.model.subnet_of(machine).method {
+            SubnetMethod::Encapsulate => Method::Encapsulate,
+            SubnetMethod::Rewrite => Method::Rewrite {
+                provider_address,
+                use_vm_mac,
             },
-            _ => Method::Encapsulate,
+            SubnetMethod::Transition => Method::Transition {
+                provider_address,
+                use_vm_mac,
+            },
         }
     }
 
@@ -403,6 +304,11 @@ impl<'m> Derivation<'m> {
         changes
     }
 
+    fn host_info(&self, position: usize, host: HostId) -> HostInfo {
+        let name = self.model.hosts[position].name.value.0.clone();
+        HostInfo { host, name }
+    }
+
     fn domain_info(&self, position: usize, domain: DomainId) -> DomainInfo {
         let said = &self.model.domains[position];
         DomainInfo {
@@ -412,8 +318,9 @@ impl<'m> Derivation<'m> {
         }
     }
 
-    fn port_info(&self, position: usize, port: PortId) -> PortInfo {
+    fn port_info(&self, position: usize, port: PortId, narrowest: &Narrowest<'_>) -> PortInfo {
         let machine = &self.model.machines[position];
+        let subnet = self.model.subnet_of(machine);
         PortInfo {
             port,
             name: machine.name.value.0.clone(),
@@ -421,13 +328,11 @@ impl<'m> Derivation<'m> {
                 .interface
                 .as_ref()
                 .map(|interface| interface.value.0.clone()),
-            vsid: self.model.subnet_of(machine).vsid.value,
+            attachment: attachment(machine),
+            mtu: narrowest.mtu_of(machine, subnet.method),
+            vsid: subnet.vsid.value,
             mac: machine.mac.value,
-            addresses: machine
-                .addresses()
-                .iter()
-                .map(|address| address.value)
-                .collect(),
+            addresses: addresses(machine),
         }
     }
 
@@ -437,42 +342,47 @@ impl<'m> Derivation<'m> {
             vsid: self.model.subnet_of(machine).vsid.value,
             mac: machine.mac.value,
             location: self.location(position, machine),
-            addresses: machine
-                .addresses()
-                .iter()
-                .map(|address| address.value)
-                .collect(),
+            addresses: addresses(machine),
         }
     }
 }
 
-/// The routing domains whose records a host needs: those of the machines that run here or ran here
-/// before, and those peered with them.
+/// The routing domains whose records a host needs.
 fn needed_domains(model: &Model, local: usize) -> BTreeSet<usize> {
-    let own: BTreeSet<usize> = model
-        .machines
-        .iter()
-        .filter(|m| m.host.value == local || previous_host(m) == Some(local))
-        .map(|machine| model.subnet_of(machine).domain)
-        .collect();
-    let peers = model.peerings.iter().flat_map(|rule| {
-        let outward = own.contains(&rule.from).then_some(rule.to);
-        let inward = own.contains(&rule.to).then_some(rule.from);
-        [outward, inward]
-    });
-    peers.flatten().chain(own.iter().copied()).collect()
+    let hosts = model.hosts_of_domains().into_iter().enumerate();
+    hosts
+        .filter(|(_, hosts)| hosts.contains(&local))
+        .map(|(domain, _)| domain)
+        .collect()
 }
 
 fn previous_host(machine: &VirtualMachine) -> Option<usize> {
     machine.migrating_from.as_ref().map(|host| host.value)
 }
 
-/// Gives the positions the numbers 0, 1, 2 and so on.
+/// The positions with their numbers.
 fn numbered<Id>(
-    positions: impl IntoIterator<Item = usize>,
-    id: impl Fn(u32) -> Id,
+    positions: BTreeSet<usize>,
+    number: impl Fn(&usize) -> Option<Id>,
 ) -> BTreeMap<usize, Id> {
-    positions.into_iter().zip((0..).map(id)).collect()
+    let numbered = positions
+        .into_iter()
+        .filter_map(|position| Some((position, number(&position)?)));
+    numbered.collect()
+}
+
+fn addresses(machine: &VirtualMachine) -> Vec<CustomerAddress> {
+    let addresses = machine.addresses().iter();
+    addresses.map(|address| address.value).collect()
+}
+
+fn attachment(machine: &VirtualMachine) -> Attachment {
+    match machine.attachment_kind() {
+        AttachmentKind::Veth => Attachment::Veth,
+        AttachmentKind::Tap => Attachment::Tap {
+            namespace: machine.namespace.as_ref().map(|n| n.value.0.clone()),
+        },
+    }
 }
 
 fn subnet_info(subnet: &Subnet, domain: DomainId) -> SubnetInfo {
@@ -499,7 +409,7 @@ fn host_address(host: &Host, network: &PhysicalNetwork, address: ProviderAddress
         address,
         prefix_length: network.prefix.value.length(),
         uplink: UPLINK,
-        mac: host.uplink_mac.value,
+        mac: host.uplink.mac.value,
         vlan: network.vlan,
         mtu: network.mtu.value,
         state: AddressState::Preferred,

@@ -26,7 +26,7 @@
 //! | | `pool`? `[]` | ranges `"first-last"` that [`allocate`] may take addresses from |
 //! | `[[physical-network.route]]` | `prefix`, `next-hop`, `metric`? `255` | a provider route |
 //! | `[[host]]` | `name` | |
-//! | | `uplink = { mac = "…" }` | the adapter to the provider network |
+//! | | `uplink = { mac = "…", interface = "…" }` | the adapter to the provider network; `interface`? is needed only by a running switch |
 //! | | `addresses` | its provider addresses, each in a physical network |
 //! | | `neighbours`? `[]` | `{ address = "…", mac = "…" }`, next hops that need not be asked for |
 //! | `[[routing-domain]]` | `name` | one tenant's virtual network |
@@ -34,15 +34,18 @@
 //! | `[[routing-domain.subnet]]` | `vsid` | 4096..=16777214, unique in the file |
 //! | | `prefixes` | its on-link prefixes; the second address of each is the gateway |
 //! | | `name`? | another way to refer to the subnet |
-//! | | `method`? `"encapsulate"` | `"encapsulate"` (NVGRE) or `"rewrite"` |
+//! | | `method`? `"encapsulate"` | `"encapsulate"` (NVGRE), `"rewrite"`, or `"transition"` while a running network changes from one to the other: sent as NVGRE, received in either form |
 //! | `[[routing-domain.route]]` | `prefix`, `next-hop`, `metric`? `255` | destinations behind a gateway machine of the domain |
 //! | `[[vm]]` | `name` | also the name of its port |
 //! | | `subnet` | VSID or name |
 //! | | `host` | where it runs |
 //! | | `mac`, `addresses` | its MAC address and customer addresses |
-//! | | `interface`? | network interface of the host that it hangs on |
-//! | | `provider-addresses`? | in a rewrite subnet: one for each of `addresses`, in their order |
-//! | | `use-vm-mac`? `false` | in a rewrite subnet: frames leave with the machine's MAC address |
+//! | | `interface`? its name | network interface by which it hangs on the switch |
+//! | | `attach`? `"tap"` | `"tap"`: the switch makes the interface; `"veth"`: it is there, as the host's end of a container's veth pair or a hypervisor's TAP |
+//! | | `namespace`? the switch's own | name or path of the network namespace that the TAP is made in |
+//! | | `mtu`? at most 1500 | its MTU in bytes; as much as fits through every physical network that a host is on |
+//! | | `provider-addresses`? | under rewrite and in transition: one for each of `addresses`, in their order |
+//! | | `use-vm-mac`? `false` | the same: rewritten frames leave with the machine's MAC address |
 //! | | `gateway`? `false` | it may carry addresses that have no record |
 //! | | `migrating-from`? | the host it ran on before, until all flows have followed it |
 //! | `[[peering]]` | `from`, `to`, `both-ways`? `false` | one routing domain may send to another |
@@ -52,15 +55,23 @@
 mod allocate;
 mod derive;
 mod diagnostic;
+mod host_policy;
 mod model;
+mod mtu;
+mod numbering;
+mod read;
 mod reader;
 mod validate;
+mod values;
 
 use std::sync::Arc;
 
 pub use allocate::{Assigned, allocate};
-pub use derive::{DomainInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span};
+pub use host_policy::{
+    Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+};
+pub use numbering::Numbering;
 
 use diagnostic::Log;
 use model::Model;
@@ -106,7 +117,7 @@ impl PolicyFile {
     /// All errors of the file, and its warnings.
     pub fn parse(text: &str, file_name: &str) -> Result<Self, Diagnostics> {
         let log = Log::default();
-        let model = model::read(text, &log);
+        let model = read::read(text, &log);
         if let Some(model) = &model {
             validate::check(model, &log);
             validate::check_allocated(model, file_name, &log);
@@ -144,6 +155,12 @@ impl PolicyFile {
         hosts.map(|host| host.name.value.0.as_str())
     }
 
+    /// Whether there is a virtual machine of this name, on whatever host.
+    pub fn has_machine(&self, name: &str) -> bool {
+        let mut machines = self.model.machines.iter();
+        machines.any(|machine| machine.name.value.0 == name)
+    }
+
     /// What the host `name` needs: its own addresses and ports, and the records of the routing domains
     /// that its machines are in, were in, or are peered with.
     ///
@@ -151,6 +168,20 @@ impl PolicyFile {
     ///
     /// The file has no such host.
     pub fn for_host(&self, name: &str) -> Result<HostPolicy, UnknownHost> {
-        derive::for_host(&self.model, name)
+        self.for_host_after(name, &Numbering::default())
+    }
+
+    /// The same for a host that runs already: what was there in the version of the file that gave `numbering`, and
+    /// still is, keeps its number.
+    ///
+    /// # Errors
+    ///
+    /// The file has no such host.
+    pub fn for_host_after(
+        &self,
+        name: &str,
+        numbering: &Numbering,
+    ) -> Result<HostPolicy, UnknownHost> {
+        derive::for_host(&self.model, name, numbering)
     }
 }

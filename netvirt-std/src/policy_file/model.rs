@@ -1,25 +1,17 @@
 //! What a policy file says: its tables as values, every reference already resolved to an index.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Reception};
 use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, VlanId, Vsid};
-use toml::de::DeTable;
 use uuid::Uuid;
 
-use super::diagnostic::{Diagnostic, Log, Span, suggestion};
-use super::reader::{
-    AddressRange, DscpSetting, FlowIdSetting, InterfaceName, Located, Name, RuleOr, SubnetMethod,
-    SubnetPrefix, SubnetReference, TableReader, UnicastPrefix,
+use super::diagnostic::Span;
+use super::reader::Located;
+use super::values::{
+    AddressRange, AttachmentKind, InterfaceName, Name, NamespacePath, SubnetMethod,
 };
-
-/// The metric that Hyper-V's samples give a route.
-const DEFAULT_METRIC: u32 = 255;
-/// A locally administered address: the distributed router's, the same on all hosts.
-const DEFAULT_ROUTER_MAC: MacAddress = MacAddress([0x02, 0x15, 0x5d, 0x00, 0x00, 0x01]);
-/// The IP MTU of plain Ethernet.
-const DEFAULT_MTU: u16 = 1500;
 
 #[derive(Debug, Clone)]
 pub(super) struct Model {
@@ -65,9 +57,16 @@ pub(super) struct Route<A> {
 #[derive(Debug, Clone)]
 pub(super) struct Host {
     pub(super) name: Located<Name>,
-    pub(super) uplink_mac: Located<MacAddress>,
+    pub(super) uplink: Uplink,
     pub(super) addresses: Vec<Located<ProviderAddress>>,
     pub(super) neighbours: Vec<StaticNeighbour>,
+}
+
+/// A host's adapter to the provider network.
+#[derive(Debug, Clone)]
+pub(super) struct Uplink {
+    pub(super) mac: Located<MacAddress>,
+    pub(super) interface: Option<Located<InterfaceName>>,
 }
 
 #[derive(Debug, Clone)]
@@ -104,7 +103,11 @@ pub(super) struct VirtualMachine {
     pub(super) provider_addresses: Option<Located<Vec<Located<ProviderAddress>>>>,
     pub(super) use_vm_mac: Option<Located<bool>>,
     pub(super) gateway: Option<Located<bool>>,
+    /// The machine's own name where none is given and it can be one.
     pub(super) interface: Option<Located<InterfaceName>>,
+    pub(super) namespace: Option<Located<NamespacePath>>,
+    pub(super) attach: Option<Located<AttachmentKind>>,
+    pub(super) mtu: Option<Located<u16>>,
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +137,23 @@ impl Model {
         self.networks.iter().filter(attached).collect()
     }
 
+    /// The hosts that need the records of each routing domain: those that its machines run on or ran on
+    /// before, and the same of the domains that it is peered with.
+    pub(super) fn hosts_of_domains(&self) -> Vec<BTreeSet<usize>> {
+        let mut own = vec![BTreeSet::new(); self.domains.len()];
+        for machine in &self.machines {
+            let hosts = [Some(&machine.host), machine.migrating_from.as_ref()];
+            let hosts = hosts.into_iter().flatten().map(|host| host.value);
+            own[self.subnet_of(machine).domain].extend(hosts);
+        }
+        let mut all = own.clone();
+        for rule in &self.peerings {
+            all[rule.from].extend(&own[rule.to]);
+            all[rule.to].extend(&own[rule.from]);
+        }
+        all
+    }
+
     pub(super) fn subnets_of(&self, domain: usize) -> impl Iterator<Item = &Subnet> {
         self.subnets.iter().filter(move |s| s.domain == domain)
     }
@@ -158,417 +178,17 @@ impl VirtualMachine {
         self.gateway.as_ref().is_some_and(|gateway| gateway.value)
     }
 
+    pub(super) fn attachment_kind(&self) -> AttachmentKind {
+        let said = self.attach.as_ref();
+        said.map_or(AttachmentKind::Tap, |attach| attach.value)
+    }
+
+    pub(super) fn has_ipv6_address(&self) -> bool {
+        let mut addresses = self.addresses().iter();
+        addresses.any(|address| address.value.get().is_ipv6())
+    }
+
     pub(super) fn uses_vm_mac(&self) -> bool {
         self.use_vm_mac.as_ref().is_some_and(|flag| flag.value)
     }
-}
-
-/// Reads `text`; what cannot be read is noted and left out.
-pub(super) fn read(text: &str, log: &Log) -> Option<Model> {
-    let (document, syntax_errors) = DeTable::parse_recoverable(text);
-    for error in &syntax_errors {
-        let span = error.span().unwrap_or(0..0);
-        let message = format!("this is not TOML: {}", error.message());
-        log.note(Diagnostic::error(&span, message));
-    }
-    if !syntax_errors.is_empty() {
-        return None;
-    }
-    let mut file = TableReader::new(document.get_ref(), "policy file", document.span(), log);
-    let settings = read_settings(file.table("settings", "settings table"), log);
-    let networks = entries(
-        &mut file,
-        "physical-network",
-        "physical network",
-        read_network,
-    );
-    Names::collect(
-        "physical network",
-        &networks,
-        |network| Some(&network.name),
-        log,
-    );
-    let hosts = entries(&mut file, "host", "host", read_host);
-    let hosts_by_name = Names::collect("host", &hosts, |host| Some(&host.name), log);
-    let mut subnets = Entries::default();
-    let domains = entries(
-        &mut file,
-        "routing-domain",
-        "routing domain",
-        |domain, position| read_domain(domain, position, &mut subnets),
-    );
-    let domains_by_name =
-        Names::collect("routing domain", &domains, |domain| Some(&domain.name), log);
-    let directory = SubnetDirectory::new(&subnets, log);
-    let machines = entries(&mut file, "vm", "virtual machine", |machine, _| {
-        read_machine(machine, &hosts_by_name, &directory)
-    });
-    Names::collect(
-        "virtual machine",
-        &machines,
-        |machine| Some(&machine.name),
-        log,
-    );
-    let peerings = entries(&mut file, "peering", "peering", |rule, _| {
-        read_peering(rule, &domains_by_name)
-    });
-    file.finish();
-    Some(Model {
-        settings,
-        networks_incomplete: networks.incomplete,
-        machines_incomplete: machines.incomplete,
-        networks: networks.list,
-        hosts: hosts.list,
-        domains: domains.list,
-        subnets: subnets.list,
-        machines: machines.list,
-        peerings: peerings.list,
-    })
-}
-
-/// The tables of one kind that could be read.
-struct Entries<T> {
-    list: Vec<T>,
-    /// Whether one of them could not: then a name that is missing may be the name of that one.
-    incomplete: bool,
-}
-
-impl<T> Default for Entries<T> {
-    fn default() -> Self {
-        Self {
-            list: Vec::new(),
-            incomplete: false,
-        }
-    }
-}
-
-impl<T> Entries<T> {
-    fn add(&mut self, entry: Option<T>) {
-        self.incomplete |= entry.is_none();
-        self.list.extend(entry);
-    }
-}
-
-fn entries<'t, T>(
-    parent: &mut TableReader<'t>,
-    key: &'static str,
-    kind: &'static str,
-    mut read: impl FnMut(&mut TableReader<'t>, usize) -> Option<T>,
-) -> Entries<T> {
-    let tables = parent.tables(key, kind);
-    let mut entries = Entries {
-        list: Vec::new(),
-        incomplete: parent.is_broken(),
-    };
-    for mut table in tables {
-        let entry = read(&mut table, entries.list.len());
-        entries.add(entry.filter(|_| !table.is_broken()));
-        table.finish();
-    }
-    entries
-}
-
-/// Names of one kind, each given once.
-struct Names<'t> {
-    kind: &'static str,
-    positions: BTreeMap<&'t str, usize>,
-    incomplete: bool,
-    log: &'t Log,
-}
-
-impl<'t> Names<'t> {
-    fn collect<T>(
-        kind: &'static str,
-        entries: &'t Entries<T>,
-        name_of: impl Fn(&'t T) -> Option<&'t Located<Name>>,
-        log: &'t Log,
-    ) -> Self {
-        let mut first_places: BTreeMap<&str, &Span> = BTreeMap::new();
-        let mut positions = BTreeMap::new();
-        for (position, entry) in entries.list.iter().enumerate() {
-            let Some(name) = name_of(entry) else { continue };
-            if let Some(first) = first_places.get(name.value.0.as_str()) {
-                let message = format!("the {kind} name {} is given twice", name.value);
-                log.note(
-                    Diagnostic::error(&name.span, message)
-                        .there(first, "the first is here")
-                        .remedy("give each a name of its own"),
-                );
-            } else {
-                first_places.insert(&name.value.0, &name.span);
-                positions.insert(name.value.0.as_str(), position);
-            }
-        }
-        Self {
-            kind,
-            positions,
-            incomplete: entries.incomplete,
-            log,
-        }
-    }
-
-    fn resolve(&self, name: &Located<Name>) -> Option<Located<usize>> {
-        let Some(position) = self.positions.get(name.value.0.as_str()) else {
-            if !self.incomplete {
-                let message = format!("there is no {} named {}", self.kind, name.value);
-                let remedy = suggestion(&name.value.0, self.positions.keys().copied());
-                self.log
-                    .note(Diagnostic::error(&name.span, message).remedy(remedy));
-            }
-            return None;
-        };
-        Some(Located {
-            value: *position,
-            span: name.span.clone(),
-        })
-    }
-}
-
-/// Subnets by name and by VSID.
-struct SubnetDirectory<'t> {
-    names: Names<'t>,
-    vsids: BTreeMap<Vsid, usize>,
-}
-
-impl<'t> SubnetDirectory<'t> {
-    fn new(subnets: &'t Entries<Subnet>, log: &'t Log) -> Self {
-        let numbered = subnets.list.iter().enumerate();
-        Self {
-            names: Names::collect("subnet", subnets, |subnet| subnet.name.as_ref(), log),
-            // Of two with the same VSID, which is an error of its own, the first is meant.
-            vsids: numbered
-                .rev()
-                .map(|(position, s)| (s.vsid.value, position))
-                .collect(),
-        }
-    }
-
-    fn resolve(&self, reference: &Located<SubnetReference>) -> Option<usize> {
-        match &reference.value {
-            SubnetReference::Vsid(vsid) => self.resolve_vsid(*vsid, &reference.span),
-            SubnetReference::Name(name) => self
-                .names
-                .resolve(&reference.clone().map(|_| name.clone()))
-                .map(|position| position.value),
-        }
-    }
-
-    fn resolve_vsid(&self, vsid: Vsid, span: &Span) -> Option<usize> {
-        let found = self.vsids.get(&vsid).copied();
-        if found.is_none() && !self.names.incomplete {
-            let known: Vec<String> = self.vsids.keys().map(Vsid::to_string).collect();
-            let message = format!("no routing domain has a subnet with VSID {vsid}");
-            let remedy = suggestion(&vsid.to_string(), known.iter().map(String::as_str));
-            self.names
-                .log
-                .note(Diagnostic::error(span, message).remedy(remedy));
-        }
-        found
-    }
-}
-
-fn read_settings(table: Option<TableReader<'_>>, log: &Log) -> FileSettings {
-    let mut settings = FileSettings {
-        router_mac: DEFAULT_ROUTER_MAC,
-        flow_id: FlowIdPolicy::PerFlow { seed: 0 },
-        outer_ttl: 64,
-        dscp: DscpPolicy::Uniform,
-        reception: Reception::Strict,
-    };
-    let Some(mut table) = table else {
-        return settings;
-    };
-    if let Some(mac) = table.optional("router-mac") {
-        settings.router_mac = mac.value;
-    }
-    let flow_id = table
-        .optional::<FlowIdSetting>("flow-id")
-        .map(|flow_id| flow_id.value);
-    let seed = table.optional::<u64>("flow-seed");
-    settings.flow_id = match (flow_id, seed) {
-        (Some(RuleOr::Fixed(value)), seed) => {
-            if let Some(seed) = seed {
-                log.note(
-                    Diagnostic::warning(&seed.span, "a fixed FlowID makes no use of a seed")
-                        .remedy("remove `flow-seed`, or write `flow-id = \"per-flow\"`"),
-                );
-            }
-            FlowIdPolicy::Fixed(value)
-        }
-        (_, seed) => FlowIdPolicy::PerFlow {
-            seed: seed.map_or(0, |seed| seed.value),
-        },
-    };
-    if let Some(ttl) = table.optional::<u8>("outer-ttl") {
-        if ttl.value == 0 {
-            log.note(
-                Diagnostic::error(&ttl.span, "a packet with TTL 0 never leaves its host")
-                    .remedy("write 1 to 255; 64 is usual"),
-            );
-        }
-        settings.outer_ttl = ttl.value;
-    }
-    if let Some(Located {
-        value: RuleOr::Fixed(dscp),
-        ..
-    }) = table.optional::<DscpSetting>("dscp")
-    {
-        settings.dscp = DscpPolicy::Pipe(dscp);
-    }
-    if let Some(reception) = table.optional("reception") {
-        settings.reception = reception.value;
-    }
-    table.finish();
-    settings
-}
-
-fn read_network(table: &mut TableReader<'_>, _: usize) -> Option<PhysicalNetwork> {
-    let name = table.required("name");
-    let prefix = table.required::<UnicastPrefix>("prefix");
-    let vlan = table.optional("vlan");
-    let mtu = table.optional("mtu");
-    let pool = table.list("pool");
-    let routes = entries(table, "route", "route", |route, _| read_route(route));
-    Some(PhysicalNetwork {
-        name: name?,
-        prefix: prefix?.map(|prefix| prefix.0),
-        vlan: vlan.map(|vlan| vlan.value),
-        mtu: mtu.unwrap_or(Located {
-            value: DEFAULT_MTU,
-            span: table.span().clone(),
-        }),
-        pool: pool.map_or(Vec::new(), |pool| pool.value),
-        routes: routes.list,
-    })
-}
-
-fn read_route<A>(table: &mut TableReader<'_>) -> Option<Route<A>>
-where
-    A: super::reader::FromToml,
-{
-    let prefix = table.required("prefix");
-    let next_hop = table.required("next-hop");
-    let metric = table.optional("metric");
-    Some(Route {
-        prefix: prefix?,
-        next_hop: next_hop?,
-        metric: metric.map_or(DEFAULT_METRIC, |metric| metric.value),
-    })
-}
-
-fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
-    let name = table.required("name");
-    let uplink_mac = table
-        .required_table("uplink", "{ mac = \"…\" }")
-        .and_then(|mut uplink| {
-            let mac = uplink.required("mac");
-            uplink.finish();
-            mac
-        });
-    let addresses = table.required_list("addresses");
-    let neighbours = entries(table, "neighbours", "neighbour", |neighbour, _| {
-        let address = neighbour.required("address");
-        let mac = neighbour.required("mac");
-        Some(StaticNeighbour {
-            address: address?,
-            mac: mac?.value,
-        })
-    });
-    Some(Host {
-        name: name?,
-        uplink_mac: uplink_mac?,
-        addresses: addresses?,
-        neighbours: neighbours.list,
-    })
-}
-
-fn read_domain(
-    table: &mut TableReader<'_>,
-    position: usize,
-    subnets: &mut Entries<Subnet>,
-) -> Option<RoutingDomain> {
-    let name = table.required("name");
-    let id = table.optional("id");
-    let routes = entries(table, "route", "route", |route, _| read_route(route));
-    let own_subnets = entries(table, "subnet", "subnet", |subnet, _| {
-        read_subnet(subnet, position)
-    });
-    if table.is_broken() {
-        // Its position goes to the next domain, so its subnets must not stay either.
-        subnets.incomplete = true;
-        return None;
-    }
-    subnets.incomplete |= own_subnets.incomplete;
-    subnets.list.extend(own_subnets.list);
-    Some(RoutingDomain {
-        name: name?,
-        id,
-        routes: routes.list,
-    })
-}
-
-fn read_subnet(table: &mut TableReader<'_>, domain: usize) -> Option<Subnet> {
-    let name = table.optional("name");
-    let vsid = table.required("vsid");
-    let prefixes = table.required_list::<SubnetPrefix>("prefixes");
-    let method = table.optional("method");
-    Some(Subnet {
-        domain,
-        name,
-        vsid: vsid?,
-        prefixes: prefixes?
-            .into_iter()
-            .map(|p| p.map(|prefix| prefix.0))
-            .collect(),
-        method: method.map_or(SubnetMethod::Encapsulate, |method| method.value),
-    })
-}
-
-fn read_machine(
-    table: &mut TableReader<'_>,
-    hosts: &Names<'_>,
-    subnets: &SubnetDirectory<'_>,
-) -> Option<VirtualMachine> {
-    let name = table.required("name");
-    let subnet = table
-        .required("subnet")
-        .and_then(|reference| subnets.resolve(&reference));
-    let host = table.required("host").and_then(|name| hosts.resolve(&name));
-    let migrating_from = table.optional("migrating-from");
-    let mac = table.required("mac");
-    let addresses = table.list("addresses");
-    let provider_addresses = table.list("provider-addresses");
-    let use_vm_mac = table.optional("use-vm-mac");
-    let gateway = table.optional("gateway");
-    let interface = table.optional("interface");
-    Some(VirtualMachine {
-        span: table.span().clone(),
-        name: name?,
-        subnet: subnet?,
-        host: host?,
-        migrating_from: match migrating_from {
-            Some(name) => Some(hosts.resolve(&name)?),
-            None => None,
-        },
-        mac: mac?,
-        addresses,
-        provider_addresses,
-        use_vm_mac,
-        gateway,
-        interface,
-    })
-}
-
-fn read_peering(table: &mut TableReader<'_>, domains: &Names<'_>) -> Option<PeeringRule> {
-    let from = table
-        .required("from")
-        .and_then(|name| domains.resolve(&name));
-    let to = table.required("to").and_then(|name| domains.resolve(&name));
-    let both_ways = table.optional::<bool>("both-ways");
-    Some(PeeringRule {
-        span: table.span().clone(),
-        from: from?.value,
-        to: to?.value,
-        both_ways: both_ways.is_some_and(|both| both.value),
-    })
 }

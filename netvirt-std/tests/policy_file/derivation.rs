@@ -7,7 +7,7 @@ use netvirt_core::policy::{
     RouteTarget, Settings, Transaction,
 };
 use netvirt_core::{DomainId, HostId, MacAddress, PortId, VlanId, Vsid};
-use netvirt_std::policy_file::{HostPolicy, PolicyFile};
+use netvirt_std::policy_file::{HostPolicy, PolicyFile, allocate};
 
 use crate::{THREE_TENANTS, TWO_HOSTS, WHOLE, edited};
 
@@ -83,6 +83,10 @@ fn records(policy: &HostPolicy) -> Vec<LookupRecord> {
     policy.changes.iter().filter_map(only_records).collect()
 }
 
+fn host_names(policy: &HostPolicy) -> Vec<&str> {
+    policy.hosts.iter().map(|info| &*info.name).collect()
+}
+
 const HERE_0: Location = Location::Port(PortId(0));
 const HERE_1: Location = Location::Port(PortId(1));
 
@@ -118,7 +122,7 @@ fn the_minimal_network_gives_each_host_four_records_and_two_routes() {
     let host_2 = derived(TWO_HOSTS, "host-2");
     assert_eq!(host_2.changes.len(), expected.len());
     assert_eq!(host_2.local_host, HostId(1));
-    assert_eq!(host_2.host_names, ["host-1", "host-2"]);
+    assert_eq!(host_names(&host_2), ["host-1", "host-2"]);
     let other = Location::Host(HostId(0));
     assert_eq!(
         records(&host_2),
@@ -235,6 +239,18 @@ fn every_table_of_the_file_reaches_the_host() {
             "0c0c00000005",
             Location::Host(host_3),
         )),
+        Change::AddRecord(record(
+            8001,
+            "10.8.0.6",
+            "0c0c00000006",
+            Location::Host(host_3),
+        )),
+        Change::AddRecord(record(
+            8001,
+            "10.8.0.7",
+            "0c0c00000007",
+            Location::Host(host_3),
+        )),
         Change::AddCustomerRoute(CustomerRoute {
             vsid: vsid(5002),
             prefix: "0.0.0.0/0".parse().unwrap(),
@@ -274,11 +290,38 @@ fn a_host_knows_its_peers_and_the_machines_that_left_but_nothing_else() {
     let policy = derived(alone, "host-3");
     assert_eq!(policy.domains[0].name, "orange");
     assert_eq!(policy.domains.len(), 1);
-    assert_eq!(policy.host_names, ["host-3"]);
+    assert_eq!(host_names(&policy), ["host-3"]);
     assert_eq!(
         records(&policy),
         [record(8001, "10.8.0.5", "0c0c00000005", HERE_0)]
     );
+}
+
+#[test]
+fn in_transition_the_provider_addresses_stay() {
+    let text = edited(
+        THREE_TENANTS,
+        "method = \"rewrite\"",
+        "method = \"transition\"",
+    );
+    let policy = derived(&text, "host-1");
+    let methods = records(&policy)
+        .into_iter()
+        .filter(|record| record.vsid == vsid(7001));
+    let expected =
+        ["192.168.4.100", "192.168.4.101", "192.168.4.102"].map(|pa| Method::Transition {
+            provider_address: address!(pa),
+            use_vm_mac: false,
+        });
+    assert!(methods.map(|record| record.method).eq(expected));
+    // It may be rewrite next time, so addresses are still given.
+    let text = edited(&text, "provider-addresses = [\"192.168.4.101\"]\n", "");
+    let (_, assigned) = allocate(&text, "network.toml").unwrap();
+    assert_eq!(assigned.len(), 1);
+    // The room for NVGRE is needed already.
+    let text = edited(&text, "mtu = 1600", "mtu = 1500");
+    let (text, _) = allocate(&text, "network.toml").unwrap();
+    assert_eq!(derived(&text, "host-1").port("green-1").unwrap().mtu, 1458);
 }
 
 #[test]

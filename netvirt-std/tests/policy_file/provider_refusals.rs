@@ -1,6 +1,6 @@
 //! What is refused about settings, keys, physical networks and hosts.
 
-use crate::Case;
+use crate::{Case, check_all};
 
 const CASES: &[Case] = &[
     // settings
@@ -53,7 +53,7 @@ const CASES: &[Case] = &[
     Case {
         old: "uplink = { mac",
         new: "uplink = { speed = 10, mac",
-        told: "36:12 `speed` is not a key of this uplink; choose one of: mac",
+        told: "36:12 `speed` is not a key of this uplink; choose one of: interface, mac",
     },
     Case {
         old: "name = \"site-2\"\n",
@@ -61,7 +61,7 @@ const CASES: &[Case] = &[
         told: "25:1 this physical network lacks `name`; add `name = …`: a name in quotes",
     },
     Case {
-        old: "uplink = { mac = \"02:00:00:00:00:21\" }\n",
+        old: "uplink = { mac = \"02:00:00:00:00:21\", interface = \"eth1\" }\n",
         new: "",
         told: "45:1 this host lacks `uplink`; add `uplink = …`: { mac = \"…\" }",
     },
@@ -86,8 +86,8 @@ const CASES: &[Case] = &[
     Case {
         old: "interface = \"tap-blue-1\"",
         new: "interface = \"tap of the first blue\"",
-        told: "84:13 \"tap of the first blue\" is no interface name: use 1 to 15 bytes without spaces \
-         and `/`",
+        told: "84:13 \"tap of the first blue\" is no interface name: use 1 to 15 bytes without spaces, \
+         `/`, `:` and `%`, and none of `.`, `..`, `all`, `default` and `lo`",
     },
     Case {
         old: "both-ways = true",
@@ -130,9 +130,9 @@ const CASES: &[Case] = &[
          13:7 the MTU of physical network \"site-1\" is 500: too small for the IPv6 subnet \
          fd00:5001::/64; 56:28 needs 1280 bytes inside the tunnel; raise it to 1322 or more, on \
          its links as well\n\
-         13:7 the MTU of physical network \"site-1\" is 500: too small for the IPv6 subnet \
-         fd00:7001::/64; 69:28 needs 1280 bytes inside the tunnel; raise it to 1280 or more, on \
-         its links as well",
+         139:7 an MTU of 1200 does not fit: physical network \"site-1\" carries 458 inside NVGRE; \
+         13:7 the narrowest of all networks; write 458 or less, or raise the MTU of the physical \
+         network, on its links as well",
     },
     Case {
         old: "mtu = 1600\npool = [\"192",
@@ -194,7 +194,9 @@ const CASES: &[Case] = &[
         told: "46:8 the host name \"host-1\" is given twice; 35:8 the first is here; give each a name of \
          its own\n\
          114:18 there is no host named \"host-3\"; did you mean `host-2`?\n\
-         122:8 there is no host named \"host-3\"; did you mean `host-2`?",
+         122:8 there is no host named \"host-3\"; did you mean `host-2`?\n\
+         134:8 there is no host named \"host-3\"; did you mean `host-2`?\n\
+         144:8 there is no host named \"host-3\"; did you mean `host-2`?",
     },
     Case {
         old: "mac = \"02:00:00:00:00:21\"",
@@ -248,7 +250,5 @@ const CASES: &[Case] = &[
 
 #[test]
 fn each_breach_is_told_with_its_place_and_remedy() {
-    for case in CASES {
-        case.check();
-    }
+    check_all(CASES);
 }

@@ -1,6 +1,6 @@
 //! What is refused about routing domains, subnets, virtual machines and peerings.
 
-use crate::Case;
+use crate::{Case, check_all};
 
 const CASES: &[Case] = &[
     // routing domains and subnets
@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
     Case {
         old: "method = \"rewrite\"",
         new: "method = \"nat\"",
-        told: "70:10 \"nat\" means nothing here: choose \"encapsulate\" or \"rewrite\"",
+        told: "70:10 \"nat\" means nothing here: choose \"encapsulate\" or \"rewrite\" or \"transition\"",
     },
     Case {
         old: "prefixes = [\"10.0.0.0/24\", \"fd00:7001::/64\"]\n",
@@ -315,6 +315,26 @@ const CASES: &[Case] = &[
          107:40 2001:db8:4::105 is on no physical network of host \"host-1\"; 104:8 the host; use \
          an address in one of: 192.168.4.0/24; or remove it and run `netvirt allocate`",
     },
+    Case {
+        old: "method = \"rewrite\"",
+        new: "method = \"encapsulate\"",
+        told: "107:22 subnet 7001 uses NVGRE, where only hosts have provider addresses; remove \
+         `provider-addresses`, or write `method = \"rewrite\"` in the subnet\n\
+         108:14 subnet 7001 uses NVGRE, whose outer source is always the uplink; remove \
+         `use-vm-mac`: it is a choice of rewrite subnets\n\
+         117:22 subnet 7001 uses NVGRE, where only hosts have provider addresses; remove \
+         `provider-addresses`, or write `method = \"rewrite\"` in the subnet",
+    },
+    Case {
+        old: "vsid = 8001",
+        new: "vsid = 8001\nmethod = \"transition\"",
+        told: "125:14 10.8.0.5 of virtual machine \"orange-1\" has no provider address, and its subnet \
+         is in transition; run `netvirt allocate network.toml`\n\
+         137:14 10.8.0.6 of virtual machine \"orange-2\" has no provider address, and its subnet \
+         is in transition; run `netvirt allocate network.toml`\n\
+         147:14 10.8.0.7 of virtual machine \"orange-3\" has no provider address, and its subnet \
+         is in transition; run `netvirt allocate network.toml`",
+    },
     // peerings
     Case {
         old: "to = \"orange\"",
@@ -351,7 +371,5 @@ const CASES: &[Case] = &[
 
 #[test]
 fn each_breach_is_told_with_its_place_and_remedy() {
-    for case in CASES {
-        case.check();
-    }
+    check_all(CASES);
 }

@@ -9,7 +9,10 @@ use netvirt_core::checksum::{self, Delta};
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
-use netvirt_core::policy::{Policies, Policy, Refused, Transaction};
+use netvirt_core::offload::{ChecksumOutOfBounds, PartialChecksum};
+use netvirt_core::policy::{
+    CustomerRoute, HostAddress, LookupRecord, Policies, Policy, Refused, Transaction,
+};
 use netvirt_core::proxy::Owned;
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
 use netvirt_core::wire::{self, Facts, Malformed};
@@ -51,6 +54,13 @@ entry_points! {
     }
     fn delta_between(old: AddressBits, new: AddressBits) -> Delta { Delta::between(old, new) }
     fn delta_apply_udp(delta: Delta, checksum: u16) -> u16 { delta.apply_udp(checksum) }
+    fn partial_checksum_complete(
+        partial: PartialChecksum,
+        front: &mut [u8],
+        rest: &[u8]
+    ) -> Result<(), ChecksumOutOfBounds> {
+        partial.complete(front, rest)
+    }
 }
 
 entry_points! {
@@ -98,6 +108,10 @@ entry_points! {
         decided
     }
     fn owned_announcement(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.announcement(out).ok() }
+    fn host_address_probe(own: &HostAddress, out: &mut [u8]) -> Option<usize> { own.probe(out).ok() }
+    fn policy_is_usable(policy: &Policy<'_>, record: &LookupRecord, route: &CustomerRoute) -> bool {
+        policy.is_usable(record) && policy.is_usable_route(route)
+    }
     fn policy_owned_addresses(policy: &Policy<'_>) -> usize { policy.owned_addresses().count() }
 }
 

@@ -73,6 +73,8 @@ impl Policy<'_> {
             Change::RemoveProviderRoute(route) => self.remove_provider_route(route),
             Change::SetNeighbour(neighbour) => self.set_neighbour(neighbour),
             Change::RemoveNeighbour { uplink, address } => self.remove_neighbour(*uplink, *address),
+            Change::SetPathMtu { address, mtu } => self.set_path_mtu(*address, *mtu),
+            Change::RemovePathMtu { address } => self.remove_path_mtu(*address),
         }
     }
 
@@ -100,6 +102,7 @@ impl Policy<'_> {
 
     /// What follows from the changes as a whole.
     fn finish(&mut self) -> Result<(), Refusal> {
+        self.look_for_ipv6_subnets();
         if self.paths_dirty {
             self.resolve_all_paths();
             self.find_providers_of_records();

@@ -1,10 +1,11 @@
 //! The provider network: hosts and the paths to them, own addresses, routes and neighbours.
 
 use core::net::IpAddr;
+use core::num::NonZeroU16;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
 use super::super::networks::{Route, RouteKind};
-use super::super::provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path};
+use super::super::provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, least_path_mtu};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
@@ -74,6 +75,7 @@ impl Policy<'_> {
                 address,
                 host,
                 next_hop: None,
+                mtu: None,
             }))
             .of(TableName::Paths)?;
         if number as usize >= self.templates.len() {
@@ -158,7 +160,7 @@ impl Policy<'_> {
             return;
         };
         let next_hop = self.next_hop_to(path.address);
-        let template = next_hop.and_then(|next_hop| self.template_for(path.address, next_hop));
+        let template = next_hop.and_then(|next_hop| self.template_for(&path, next_hop));
         if let Some(Some(path)) = self.paths.get_mut(number) {
             path.next_hop = next_hop;
         }
@@ -167,25 +169,62 @@ impl Policy<'_> {
         }
     }
 
-    fn template_for(
-        &self,
-        destination: ProviderAddress,
-        next_hop: ProviderAddress,
-    ) -> Option<Template> {
+    fn template_for(&self, path: &Path, next_hop: ProviderAddress) -> Option<Template> {
         let source = self.on_link_source(next_hop.get())?;
         let own = self.provider_address(source)?;
         let next_hop_mac = self
             .neighbour(own.uplink, next_hop.get())
             .map(|neighbour| neighbour.mac);
+        let family = Family::of(path.address.get());
+        let carried = path.mtu.map(|mtu| self.learnable_mtu(family, mtu.get()));
         Template::new(&Outer {
             source: own.address.get(),
-            destination: destination.get(),
+            destination: path.address.get(),
             source_mac: own.mac,
             next_hop_mac,
             vlan: own.vlan,
             uplink: own.uplink,
-            mtu: own.mtu,
+            mtu: carried.map_or(own.mtu, |mtu| mtu.min(own.mtu)),
         })
+    }
+
+    /// What is made of an MTU that the network says a path has: IPv6 subnets need their least inside the tunnel.
+    pub(crate) fn learnable_mtu(&self, family: Family, mtu: u16) -> u16 {
+        match self.has_ipv6_subnets {
+            true => mtu.max(least_mtu_for_ipv6(family)),
+            false => mtu,
+        }
+    }
+
+    pub(super) fn set_path_mtu(
+        &mut self,
+        address: ProviderAddress,
+        mtu: u16,
+    ) -> Result<(), Refusal> {
+        if mtu < least_path_mtu(Family::of(address.get())) {
+            return Err(Refusal::OutOfRange(
+                "a path MTU below 576 with IPv4, or below 1280 with IPv6,",
+            ));
+        }
+        let missing = Refusal::Missing(Missing::Path(address));
+        let number = self.path_to(address).ok_or(missing)?;
+        self.replace_path_mtu(number, NonZeroU16::new(mtu));
+        Ok(())
+    }
+
+    pub(super) fn remove_path_mtu(&mut self, address: ProviderAddress) -> Result<(), Refusal> {
+        let missing = Refusal::Missing(Missing::PathMtu(address));
+        let number = self.path_to(address).ok_or(missing)?;
+        self.replace_path_mtu(number, None)
+            .map(|_mtu| ())
+            .ok_or(missing)
+    }
+
+    fn replace_path_mtu(&mut self, number: usize, mtu: Option<NonZeroU16>) -> Option<NonZeroU16> {
+        let path = self.paths.get_mut(number)?.as_mut()?;
+        let before = core::mem::replace(&mut path.mtu, mtu);
+        self.resolve_path(number);
+        before
     }
 
     /// The address itself if an own prefix holds it; otherwise the next hop of the longest provider route, the
@@ -308,18 +347,24 @@ impl Policy<'_> {
         check_uplink(own.uplink)
     }
 
+    /// After a change of the prefixes of subnets. The first IPv6 subnet may widen paths, the last may narrow them.
+    pub(super) fn look_for_ipv6_subnets(&mut self) {
+        if !self.domains_dirty {
+            return;
+        }
+        let is_ipv6_subnet = |route: &Route| route.kind == RouteKind::OnLink && route.ipv6;
+        let are_there = self.routes.iter().any(|(_, route)| is_ipv6_subnet(route));
+        self.paths_dirty |= are_there != self.has_ipv6_subnets;
+        self.has_ipv6_subnets = are_there;
+    }
+
     /// IPv6 inside the tunnel needs its least MTU of every physical network (RFC 8200 §5).
     pub(super) fn check_mtu(&self) -> Result<(), Refusal> {
-        let is_ipv6_subnet = |route: &Route| route.kind == RouteKind::OnLink && route.ipv6;
-        if !self.routes.iter().any(|(_, route)| is_ipv6_subnet(route)) {
+        if !self.has_ipv6_subnets {
             return Ok(());
         }
         for own in self.provider_addresses() {
-            let outer = match own.address.get() {
-                IpAddr::V4(_) => 20,
-                IpAddr::V6(_) => 40,
-            };
-            let least = IPV6_LEAST_MTU + outer + 8 + 14;
+            let least = least_mtu_for_ipv6(Family::of(own.address.get()));
             if own.mtu < least {
                 return Err(Refusal::MtuTooSmall {
                     address: own.address,
@@ -422,6 +467,15 @@ impl Policy<'_> {
             }
         }
     }
+}
+
+/// The least MTU of a physical network that carries IPv6 inside the tunnel.
+const fn least_mtu_for_ipv6(outer: Family) -> u16 {
+    let outer_ip = match outer {
+        Family::Ipv4 => 20,
+        Family::Ipv6 => 40,
+    };
+    IPV6_LEAST_MTU + outer_ip + 8 + 14
 }
 
 fn check_uplink(uplink: UplinkId) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::super::change::{Location, LookupRecord, Method, RecordKind, RecordName};
+use super::super::change::{Location, LookupRecord, RecordKind, RecordName};
 use super::super::record::{Gateway, Record};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::tables::{Policy, provider_key};
@@ -114,10 +114,7 @@ impl Policy<'_> {
         if let Some(previous) = record.previous {
             self.check_previous(previous)?;
         }
-        if let Method::Rewrite {
-            provider_address, ..
-        } = record.method
-        {
+        if let Some(provider_address) = record.method.provider_address() {
             self.check_rewrite(record, provider_address)?;
         }
         Ok(())
@@ -278,7 +275,11 @@ impl Policy<'_> {
     /// After a change of the own provider addresses.
     pub(super) fn find_providers_of_records(&mut self) {
         for slot in 0..self.records.capacity() as u32 {
-            let Some(entry) = self.records.at(slot).filter(|entry| entry.is_rewrite()) else {
+            let Some(entry) = self
+                .records
+                .at(slot)
+                .filter(|entry| entry.has_provider_address())
+            else {
                 continue;
             };
             let provider = self.provider_number(entry);
@@ -363,6 +364,6 @@ fn key_of(name: &RecordName) -> Key {
 fn rewrite_key(entry: &Record) -> Option<Key> {
     let family = Family::of(entry.key().to_ip()?);
     entry
-        .is_rewrite()
+        .has_provider_address()
         .then(|| provider_key(family, *entry.provider_address()))
 }

@@ -280,7 +280,7 @@ impl Policy<'_> {
     }
 
     /// The on-link route of a domain in whose prefix an address lies.
-    fn on_link_route(
+    pub(in super::super) fn on_link_route(
         &self,
         domain: DomainId,
         family: Family,

@@ -74,7 +74,7 @@ impl Case<'_> {
             } => vec![format!(
                 "the sender's provider address {provider_address} lies in no prefix of this host's provider addresses"
             )],
-            Method::Encapsulate => Vec::new(),
+            Method::Encapsulate | Method::Transition { .. } => Vec::new(),
         }
     }
 

@@ -8,7 +8,7 @@ use super::provider::check_not_reserved;
 use super::{Unique, list, reserved};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
 use crate::policy_file::model::{Model, Subnet, VirtualMachine};
-use crate::policy_file::reader::SubnetMethod;
+use crate::policy_file::values::SubnetMethod;
 
 pub(super) fn check(model: &Model, log: &Log) {
     check_unique(model, log);
@@ -18,7 +18,7 @@ pub(super) fn check(model: &Model, log: &Log) {
         check_addresses(machine, subnet, log);
         match subnet.method {
             SubnetMethod::Encapsulate => check_encapsulated(machine, subnet, log),
-            SubnetMethod::Rewrite => {
+            SubnetMethod::Rewrite | SubnetMethod::Transition => {
                 check_no_gateway(machine, log);
                 check_pairs(machine, log);
                 if !model.networks_incomplete {
@@ -32,7 +32,6 @@ pub(super) fn check(model: &Model, log: &Log) {
 fn check_unique(model: &Model, log: &Log) {
     let mut addresses = Unique::new();
     let mut macs = Unique::new();
-    let mut interfaces = Unique::new();
     for machine in &model.machines {
         let vsid = model.subnet_of(machine).vsid.value;
         if let Some(first) = macs.see((vsid, machine.mac.value), &machine.mac.span) {
@@ -57,21 +56,6 @@ fn check_unique(model: &Model, log: &Log) {
                         ),
                 );
             }
-        }
-        let Some(interface) = &machine.interface else {
-            continue;
-        };
-        if let Some(first) = interfaces.see((machine.host.value, &interface.value), &interface.span)
-        {
-            let message = format!(
-                "two machines of host {} have interface {:?}",
-                model.hosts[machine.host.value].name.value, interface.value.0
-            );
-            log.note(
-                Diagnostic::error(&interface.span, message)
-                    .there(first, "the first is here")
-                    .remedy("give each machine of a host an interface of its own"),
-            );
         }
     }
 }

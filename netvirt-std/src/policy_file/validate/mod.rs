@@ -1,5 +1,6 @@
 //! Whether a whole policy file can work: every rule is checked, and every breach is noted.
 
+mod attachment;
 mod customer;
 mod machine;
 mod provider;
@@ -11,24 +12,28 @@ use netvirt_core::Prefix;
 
 use super::diagnostic::{Diagnostic, Log, Span};
 use super::model::Model;
-use super::reader::{Located, SubnetMethod};
+use super::reader::Located;
+use super::values::SubnetMethod;
 
 /// Checks everything but whether all provider addresses for rewrite have been allocated.
 pub(super) fn check(model: &Model, log: &Log) {
     provider::check(model, log);
     customer::check(model, log);
     machine::check(model, log);
+    attachment::check(model, log);
 }
 
-/// Checks that every address of a rewrite subnet has its provider address.
+/// Checks that every address that can be rewritten has its provider address.
 pub(super) fn check_allocated(model: &Model, file_name: &str, log: &Log) {
     for machine in &model.machines {
-        if model.subnet_of(machine).method != SubnetMethod::Rewrite {
-            continue;
-        }
+        let because = match model.subnet_of(machine).method {
+            SubnetMethod::Encapsulate => continue,
+            SubnetMethod::Rewrite => "uses rewrite",
+            SubnetMethod::Transition => "is in transition",
+        };
         if let Some(address) = machine.addresses().get(machine.provider_addresses().len()) {
             let message = format!(
-                "{} of virtual machine {} has no provider address, and its subnet uses rewrite",
+                "{} of virtual machine {} has no provider address, and its subnet {because}",
                 address.value, machine.name.value
             );
             log.note(

@@ -7,17 +7,9 @@ use netvirt_core::ProviderAddress;
 
 use super::{Unique, list, overlaps, reserved};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
-use crate::policy_file::model::{Host, Model, PhysicalNetwork, Subnet, VirtualMachine};
-use crate::policy_file::reader::{Located, SubnetMethod};
-
-/// The least MTU of an IPv6 link (RFC 8200 §5).
-const LEAST_IPV6_MTU: u16 = 1280;
-/// What every IPv4 host must be able to receive (RFC 791 §3.1).
-const LEAST_IPV4_MTU: u16 = 576;
-/// Outer IPv4, GRE with key and inner Ethernet, within the outer IP packet.
-const NVGRE_OVER_IPV4: u16 = 42;
-/// The same behind an outer IPv6 header.
-const NVGRE_OVER_IPV6: u16 = 62;
+use crate::policy_file::model::{Host, Model, PhysicalNetwork, VirtualMachine};
+use crate::policy_file::mtu::{LEAST_IPV4_MTU, LEAST_IPV6_MTU, nvgre_overhead};
+use crate::policy_file::reader::Located;
 
 pub(super) fn check(model: &Model, log: &Log) {
     for network in &model.networks {
@@ -191,7 +183,7 @@ pub(super) fn check_not_reserved(
 fn check_uplinks(model: &Model, log: &Log) {
     let mut macs = Unique::new();
     for host in &model.hosts {
-        let mac = &host.uplink_mac;
+        let mac = &host.uplink.mac;
         if let Some(first) = macs.see(mac.value, &mac.span) {
             let message = format!(
                 "two hosts have an uplink with the MAC address {}",
@@ -242,24 +234,19 @@ fn check_neighbours(model: &Model, host: &Host, log: &Log) {
     }
 }
 
-/// An IPv6 subnet needs a path that carries 1280 bytes inside the tunnel.
+/// Every host that knows an IPv6 subnet needs a path that carries 1280 bytes inside the tunnel: its machines may
+/// reach others, of the same routing domain or a peered one, that take NVGRE.
 fn check_ipv6_fits(model: &Model, log: &Log) {
-    let tunnelled = tunnelled_domains(model);
+    let hosts = model.hosts_of_domains();
     let mut noted = BTreeSet::new();
-    for machine in &model.machines {
-        let subnet = model.subnet_of(machine);
+    for subnet in &model.subnets {
         let Some(prefix) = subnet.prefixes.iter().find(|p| p.value.address().is_ipv6()) else {
             continue;
         };
-        for network in model.networks_of(&model.hosts[machine.host.value]) {
-            let overhead = match network.prefix.value.address() {
-                _ if !tunnelled.contains(&subnet.domain) => 0,
-                IpAddr::V4(_) => NVGRE_OVER_IPV4,
-                IpAddr::V6(_) => NVGRE_OVER_IPV6,
-            };
-            let needed = LEAST_IPV6_MTU + overhead;
-            let place = (prefix.span.start, network.name.span.start);
-            if network.mtu.value >= needed || !noted.insert(place) {
+        let hosts = hosts[subnet.domain].iter().map(|host| &model.hosts[*host]);
+        for network in hosts.flat_map(|host| model.networks_of(host)) {
+            let needed = LEAST_IPV6_MTU + nvgre_overhead(network);
+            if network.mtu.value >= needed || !noted.insert(network.name.span.start) {
                 continue;
             }
             let message = format!(
@@ -275,24 +262,6 @@ fn check_ipv6_fits(model: &Model, log: &Log) {
             );
         }
     }
-}
-
-/// The routing domains some of whose packets travel in NVGRE: to a subnet of their own that
-/// encapsulates, or to one of a peer, since rewrite takes two that both rewrite.
-fn tunnelled_domains(model: &Model) -> BTreeSet<usize> {
-    let encapsulate = |subnet: &&Subnet| subnet.method == SubnetMethod::Encapsulate;
-    let own: BTreeSet<usize> = model
-        .subnets
-        .iter()
-        .filter(encapsulate)
-        .map(|subnet| subnet.domain)
-        .collect();
-    let peers = model.peerings.iter().flat_map(|rule| {
-        let outward = own.contains(&rule.to).then_some(rule.from);
-        let inward = own.contains(&rule.from).then_some(rule.to);
-        [outward, inward]
-    });
-    peers.flatten().chain(own.iter().copied()).collect()
 }
 
 /// Machines that may talk are of no use to each other where their hosts cannot meet.

@@ -1,0 +1,178 @@
+//! Capturing what a running switch carries, without holding it up.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use netvirt_core::datapath::{DropReason, Ingress};
+
+use super::{CaptureError, CaptureWriter, Direction, InterfaceId};
+use crate::switch::Egress;
+
+/// Frames that may wait for being written.
+const ROOM: usize = 4096;
+/// After so much silence the file is brought up to date.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// Takes frames for a capture. What the file cannot take in time is left out and counted.
+#[derive(Debug, Clone)]
+pub struct CaptureSender {
+    frames: mpsc::SyncSender<Message>,
+    missed: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Name(Ingress, String),
+    Frame {
+        time: u64,
+        place: Ingress,
+        direction: Direction,
+        bytes: Vec<u8>,
+        refusal: Option<DropReason>,
+    },
+}
+
+impl CaptureSender {
+    /// What is called so from now on in the capture.
+    pub fn name(&self, place: Ingress, name: &str) {
+        self.send(Message::Name(place, name.to_owned()));
+    }
+
+    /// A frame came into the switch, and was refused or not.
+    pub fn came(&self, place: Ingress, bytes: &[u8], refusal: Option<DropReason>) {
+        self.send(Message::Frame {
+            time: now(),
+            place,
+            direction: Direction::Inbound,
+            bytes: bytes.to_vec(),
+            refusal,
+        });
+    }
+
+    /// A frame in two pieces left the switch.
+    pub fn left(&self, egress: Egress, front: &[u8], rest: &[u8]) {
+        self.send(Message::Frame {
+            time: now(),
+            place: match egress {
+                Egress::Port(port) => Ingress::Port(port),
+                Egress::Uplink(uplink) => Ingress::Uplink(uplink),
+            },
+            direction: Direction::Outbound,
+            bytes: [front, rest].concat(),
+            refusal: None,
+        });
+    }
+
+    fn send(&self, message: Message) {
+        if self.frames.try_send(message).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A capture file that is being written. It ends when every [`CaptureSender`] of it is gone.
+#[derive(Debug)]
+pub struct LiveCapture {
+    missed: Arc<AtomicU64>,
+    thread: JoinHandle<Result<(), CaptureError>>,
+}
+
+impl LiveCapture {
+    /// Makes a capture file, or replaces the one that is there, and writes what the sender is given.
+    ///
+    /// # Errors
+    /// The file cannot be made or written.
+    pub fn start(path: &Path) -> Result<(CaptureSender, Self), CaptureError> {
+        let writer = CaptureWriter::create(path)?;
+        let (frames, received) = mpsc::sync_channel(ROOM);
+        let missed = Arc::new(AtomicU64::new(0));
+        let sender = CaptureSender {
+            frames,
+            missed: Arc::clone(&missed),
+        };
+        let mut recording = Recording {
+            writer,
+            names: HashMap::new(),
+            interfaces: HashMap::new(),
+        };
+        let thread = thread::spawn(move || {
+            recording.record(&received)?;
+            recording.writer.finish().map(|_file| ())
+        });
+        Ok((sender, Self { missed, thread }))
+    }
+
+    /// Waits for the end of the file. Yields how many frames it could not take in time.
+    ///
+    /// # Errors
+    /// The file could not be written to its end.
+    pub fn finish(self) -> Result<u64, CaptureError> {
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok(self.missed.load(Ordering::Relaxed))
+    }
+}
+
+struct Recording {
+    writer: CaptureWriter<BufWriter<File>>,
+    names: HashMap<Ingress, String>,
+    interfaces: HashMap<Ingress, InterfaceId>,
+}
+
+impl Recording {
+    fn record(&mut self, messages: &mpsc::Receiver<Message>) -> Result<(), CaptureError> {
+        loop {
+            match messages.recv_timeout(SILENCE) {
+                Ok(message) => self.take(message)?,
+                Err(RecvTimeoutError::Timeout) => self.writer.flush()?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), CaptureError> {
+        match message {
+            Message::Name(place, name) => {
+                self.names.insert(place, name);
+                self.interfaces.remove(&place);
+                Ok(())
+            }
+            Message::Frame {
+                time,
+                place,
+                direction,
+                bytes,
+                refusal,
+            } => {
+                let interface = self.interface(place)?;
+                let comment = refusal.map(DropReason::name);
+                self.writer
+                    .write(interface, time, direction, &bytes, comment)
+            }
+        }
+    }
+
+    fn interface(&mut self, place: Ingress) -> Result<InterfaceId, CaptureError> {
+        if let Some(interface) = self.interfaces.get(&place) {
+            return Ok(*interface);
+        }
+        let name = self.names.get(&place).map_or("unnamed", String::as_str);
+        let interface = self.writer.add_interface(name)?;
+        self.interfaces.insert(place, interface);
+        Ok(interface)
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}

@@ -1,0 +1,95 @@
+//! The devices of this machine's kernel, as the policy file names them.
+
+use std::io;
+use std::path::Path;
+
+use super::namespace::Namespace;
+use super::packet::{PacketDevice, PacketOptions, Role};
+use super::tap::{Tap, TapOptions};
+use super::{Receiver, Sender};
+use crate::host::{Devices, Queue};
+use crate::policy_file::{Attachment, HostPolicy, PortInfo};
+
+/// TAPs and packet sockets of the kernel, in the network namespace of whoever asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KernelDevices;
+
+impl Devices for KernelDevices {
+    fn open_uplink(&mut self, host: &HostPolicy, queues: usize) -> io::Result<Vec<Queue>> {
+        let Some(interface) = &host.uplink_interface else {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                format!(
+                    "the policy file does not say by which interface {:?} is in the provider network: write \
+                     `uplink = {{ mac = \"…\", interface = \"…\" }}`",
+                    host.name
+                ),
+            ));
+        };
+        open_packet(interface, Role::Uplink, queues)
+    }
+
+    fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>> {
+        let interface = interface_of(port)?;
+        match &port.attachment {
+            Attachment::Veth => open_packet(interface, Role::Port, queues),
+            Attachment::Tap { namespace } => {
+                let tap = Tap::open(&TapOptions {
+                    name: interface,
+                    namespace: &open_namespace(namespace.as_deref())?,
+                    mac: Some(port.mac),
+                    mtu: port.mtu.into(),
+                    queues,
+                })?;
+                Ok(tap.queues.into_iter().map(queue_of).collect())
+            }
+        }
+    }
+
+    fn remove_port(&mut self, port: &PortInfo) {
+        let Attachment::Tap { namespace } = &port.attachment else {
+            return;
+        };
+        let removed = interface_of(port)
+            .and_then(|interface| Tap::remove(interface, &open_namespace(namespace.as_deref())?));
+        // The namespace of a machine that is no more is often gone too, and its TAP with it.
+        if let Err(error) = removed {
+            tracing::info!(machine = port.name, %error, "the TAP of a machine is not removed");
+        }
+    }
+}
+
+fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<Vec<Queue>> {
+    let device = PacketDevice::open(&PacketOptions {
+        interface,
+        namespace: &Namespace::current(),
+        role,
+        queues,
+        bypass_qdisc: false,
+    })?;
+    Ok(device.queues.into_iter().map(queue_of).collect())
+}
+
+fn queue_of((receiver, sender): (impl Receiver + 'static, impl Sender + 'static)) -> Queue {
+    Queue {
+        receiver: Box::new(receiver),
+        sender: Box::new(sender),
+    }
+}
+
+fn interface_of(port: &PortInfo) -> io::Result<&str> {
+    port.interface.as_deref().ok_or_else(|| {
+        let message = format!(
+            "Linux takes no interface of the name {:?}: give the machine an `interface` in the policy file",
+            port.name
+        );
+        io::Error::new(io::ErrorKind::InvalidInput, message)
+    })
+}
+
+fn open_namespace(path: Option<&Path>) -> io::Result<Namespace> {
+    match path {
+        Some(path) => Namespace::open(&path.to_string_lossy()),
+        None => Ok(Namespace::current()),
+    }
+}

@@ -1,0 +1,618 @@
+//! A running switch: workers, devices, and the policy that they carry out.
+//!
+//! A [`Host`] belongs to one thread. It hears what its workers tell, does what is due, and takes new versions of the
+//! policy file while packets flow. [`serve`] runs it; whoever wants something of it goes through a [`HostHandle`].
+
+mod addresses;
+mod announcements;
+mod error;
+mod neighbours;
+mod path_mtus;
+mod ports;
+mod service;
+
+use std::collections::BTreeMap;
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use netvirt_core::counters::Counters;
+use netvirt_core::datapath::Ingress;
+use netvirt_core::policy::{Change, HostAddress, Neighbour, NextHop};
+use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
+use netvirt_core::table::Seed;
+use netvirt_core::{PortId, Prefix, ProviderAddress, UplinkId};
+
+pub use error::HostError;
+pub use neighbours::KnownNeighbour;
+pub use path_mtus::LearntMtu;
+pub use ports::{Devices, Queue};
+pub use service::{HostGone, HostHandle, Inbox, serve};
+
+use addresses::{AddressStep, Addresses};
+use announcements::Announcements;
+use neighbours::{NeighbourStep, Neighbours};
+use path_mtus::PathMtus;
+use ports::{attach_receiver, attach_sender, is_same_device};
+
+use crate::capture::live::CaptureSender;
+use crate::device::Receiver;
+use crate::live::{LivePolicy, PolicyWriter};
+use crate::memory::HostCapacity;
+use crate::policy_file::{HostPolicy, PolicyFile, PortInfo};
+use crate::switch::{Egress, solicitation};
+use crate::worker::{Event, Forwarder, Stalls, WorkerHandle};
+
+/// The only uplink that a host has so far.
+const UPLINK: UplinkId = UplinkId(0);
+/// How often a host looks whether something is due, and how often while addresses are probed.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOK_WHILE_PROBING: Duration = Duration::from_millis(10);
+
+/// How a switch is to be run.
+#[derive(Debug, Clone, Copy)]
+pub struct HostOptions {
+    /// Lookup records that there must be room for, if the policy file has fewer.
+    pub records: usize,
+    /// Workers, each with a queue of every device.
+    pub workers: usize,
+    /// How long a provider address is probed before it is used.
+    pub duplicate_detection: Duration,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self {
+            records: 4096,
+            workers: 1,
+            duplicate_detection: Duration::from_millis(300),
+        }
+    }
+}
+
+/// The switch of one host, and all that it knows.
+pub struct Host {
+    policy: HostPolicy,
+    prepared: Option<Prepared>,
+    writer: PolicyWriter,
+    capacity: HostCapacity,
+    workers: Vec<WorkerHandle>,
+    devices: Box<dyn Devices>,
+    /// Machines' queues that are not served before the provider addresses are found unique: until then their frames
+    /// wait in the kernel.
+    unserved: Vec<(PortId, Vec<Box<dyn Receiver>>)>,
+    addresses: Addresses,
+    announcements: Announcements,
+    neighbours: Neighbours,
+    path_mtus: PathMtus,
+    capture: Option<CaptureSender>,
+    started: Instant,
+}
+
+/// A version of the policy that was found good and waits to be committed.
+struct Prepared {
+    policy: HostPolicy,
+    version: u64,
+    /// The tables change; otherwise only what lies outside them does.
+    has_changes: bool,
+    /// The queues of ports that are new, or on another device than before.
+    opened: BTreeMap<PortId, Vec<Queue>>,
+    /// Ports as they were, that are no more or on another device.
+    closed: Vec<ClosedPort>,
+}
+
+/// A port whose device is let go.
+struct ClosedPort {
+    port: PortInfo,
+    /// Its machine is no more, here or on another host.
+    is_gone: bool,
+}
+
+impl Host {
+    /// Starts a switch. It takes part in the provider network at once, and carries frames of its machines as soon as it
+    /// [is ready](Self::is_ready).
+    ///
+    /// # Errors
+    /// [`HostError`]; nothing is left running.
+    pub fn start(
+        file: &PolicyFile,
+        name: &str,
+        options: &HostOptions,
+        mut devices: Box<dyn Devices>,
+        events: impl Fn(Event) + Send + Clone + 'static,
+        capture: Option<CaptureSender>,
+    ) -> Result<Self, HostError> {
+        let policy = file.for_host(name)?;
+        let capacity = HostCapacity::for_changes(&policy.changes)
+            .at_least(&HostCapacity::for_records(options.records));
+        let writer = PolicyWriter::new(&capacity, random_seed());
+        let mut workers = Vec::new();
+        for (number, queue) in devices
+            .open_uplink(&policy, options.workers)
+            .map_err(HostError::Device)?
+            .into_iter()
+            .enumerate()
+        {
+            let worker = WorkerHandle::start(
+                format!("worker-{number}"),
+                Arc::clone(writer.policies()),
+                capacity.worker(),
+                events.clone(),
+            )
+            .map_err(HostError::NoWorker)?;
+            let capture = capture.clone();
+            worker.ask(|worker| worker.set_capture(capture))?;
+            attach_sender(&worker, Egress::Uplink(UPLINK), queue.sender)?;
+            attach_receiver(&worker, Ingress::Uplink(UPLINK), queue.receiver)?;
+            workers.push(worker);
+        }
+        if let Some(capture) = &capture {
+            capture.name(Ingress::Uplink(UPLINK), "uplink");
+        }
+        let mut host = Self {
+            policy: policy.clone(),
+            prepared: None,
+            writer,
+            capacity,
+            workers,
+            devices,
+            unserved: Vec::new(),
+            addresses: Addresses::new(options.duplicate_detection),
+            announcements: Announcements::default(),
+            neighbours: Neighbours::default(),
+            path_mtus: PathMtus::default(),
+            capture,
+            started: Instant::now(),
+        };
+        let changes = policy.changes.clone();
+        host.prepare_changes(policy, changes, &[], |_| false)?;
+        host.commit()?;
+        Ok(host)
+    }
+
+    /// Makes a new version of the policy ready to be committed, in place of what was prepared before. Packets see nothing
+    /// of it yet. Yields the version that they will see.
+    ///
+    /// # Errors
+    /// [`HostError`]; then nothing is prepared.
+    pub fn prepare(&mut self, file: &PolicyFile) -> Result<u64, HostError> {
+        self.abort();
+        let policy = file.for_host_after(&self.policy.name, &self.policy.numbering)?;
+        if policy.uplink_interface != self.policy.uplink_interface {
+            return Err(HostError::OtherUplink);
+        }
+        let changes = policy.changes.clone();
+        let ports = self.policy.ports.clone();
+        self.prepare_changes(policy, changes, &ports, |machine| file.has_machine(machine))
+    }
+
+    fn prepare_changes(
+        &mut self,
+        policy: HostPolicy,
+        mut changes: Vec<Change>,
+        before: &[PortInfo],
+        has_machine: impl Fn(&str) -> bool,
+    ) -> Result<u64, HostError> {
+        for change in &mut changes {
+            if let Change::AddProviderAddress(own) | Change::SetProviderAddress(own) = change {
+                own.state = self.addresses.state_of(own.address);
+            }
+        }
+        let version = if changes.is_empty() {
+            self.version()
+        } else {
+            let prepared = self.writer.prepare(&changes);
+            prepared.map_err(|refused| HostError::refused(&refused, &changes))?
+        };
+        let opened = self.open_ports(&policy, before).inspect_err(|_| {
+            self.writer.abort();
+        })?;
+        let stays = |port: &PortInfo| policy.ports.iter().any(|new| is_same_device(port, new));
+        let closed = before.iter().filter(|port| !stays(port));
+        self.prepared = Some(Prepared {
+            closed: closed
+                .map(|port| ClosedPort {
+                    port: port.clone(),
+                    is_gone: !has_machine(&port.name),
+                })
+                .collect(),
+            policy,
+            version,
+            has_changes: !changes.is_empty(),
+            opened,
+        });
+        Ok(version)
+    }
+
+    /// Opens the devices of ports that are new, or on another device than before.
+    fn open_ports(
+        &mut self,
+        policy: &HostPolicy,
+        before: &[PortInfo],
+    ) -> Result<BTreeMap<PortId, Vec<Queue>>, HostError> {
+        let queues = self.workers.len();
+        let is_new = |port: &&PortInfo| !before.iter().any(|old| is_same_device(port, old));
+        let new = policy.ports.iter().filter(is_new);
+        new.map(|port| {
+            let opened = self.devices.open_port(port, queues);
+            Ok((port.port, opened.map_err(HostError::Device)?))
+        })
+        .collect()
+    }
+
+    /// Lets packets see what was prepared, all of it at once. Yields the version that they see.
+    ///
+    /// # Errors
+    /// [`HostError::NothingPrepared`], or a worker has ended.
+    pub fn commit(&mut self) -> Result<u64, HostError> {
+        let prepared = self.prepared.take().ok_or(HostError::NothingPrepared)?;
+        // What the machines sent before is still carried as it was.
+        for port in &prepared.closed {
+            let ingress = Ingress::Port(port.port.port);
+            self.each_worker(|| move |worker: &mut Forwarder| worker.drain(ingress))?;
+        }
+        // A port can take frames before the first comes for it.
+        let mut receivers = Vec::new();
+        for (port, queues) in prepared.opened {
+            let mut halves = Vec::new();
+            for (worker, queue) in self.workers.iter().zip(queues) {
+                attach_sender(worker, Egress::Port(port), queue.sender)?;
+                halves.push(queue.receiver);
+            }
+            receivers.push((port, halves));
+        }
+        if prepared.has_changes && !self.writer.commit() {
+            return Err(HostError::NothingPrepared);
+        }
+        let before = std::mem::replace(&mut self.policy, prepared.policy);
+        self.close(&prepared.closed)?;
+        self.unserved.extend(receivers);
+        self.follow(&before);
+        self.serve_machines()?;
+        Ok(self.version())
+    }
+
+    /// Forgets what was prepared. Says whether anything was.
+    pub fn abort(&mut self) -> bool {
+        self.writer.abort();
+        self.prepared.take().is_some()
+    }
+
+    /// Prepares and commits.
+    ///
+    /// # Errors
+    /// [`HostError`]; the policy is then as it was.
+    pub fn apply(&mut self, file: &PolicyFile) -> Result<u64, HostError> {
+        self.prepare(file)?;
+        self.commit()
+    }
+
+    /// Lets go of devices. What is still in them is carried by the new policy, which refuses and counts it.
+    fn close(&mut self, closed: &[ClosedPort]) -> Result<(), HostError> {
+        for ClosedPort { port, is_gone } in closed {
+            let number = port.port;
+            let is_open = self.policy.ports.iter().any(|port| port.port == number);
+            self.each_worker(|| {
+                move |worker: &mut Forwarder| {
+                    worker.remove_receiver(Ingress::Port(number));
+                    if !is_open {
+                        worker.remove_sender(Egress::Port(number));
+                    }
+                }
+            })?;
+            self.unserved.retain(|(port, _)| *port != number);
+            if *is_gone {
+                self.devices.remove_port(port);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has everything that stands on the policy follow it.
+    fn follow(&mut self, before: &HostPolicy) {
+        let now = self.now();
+        self.addresses
+            .state(self.policy.own_addresses().copied(), now);
+        self.neighbours
+            .state(self.policy.stated_neighbours().copied());
+        let live = self.writer.policies().read();
+        self.path_mtus
+            .retain(|address| live.host_addresses().any(|(_, of_host)| of_host == address));
+        drop(live);
+        if let Some(capture) = &self.capture {
+            for port in &self.policy.ports {
+                if !before.ports.contains(port) {
+                    capture.name(Ingress::Port(port.port), &port.name);
+                }
+            }
+        }
+        self.announce();
+    }
+
+    /// Serves machines that wait, once the provider addresses are found unique.
+    fn serve_machines(&mut self) -> Result<(), HostError> {
+        if self.addresses.are_decided() {
+            for (port, receivers) in self.unserved.drain(..) {
+                for (worker, receiver) in self.workers.iter().zip(receivers) {
+                    attach_receiver(worker, Ingress::Port(port), receiver)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether frames of machines are carried.
+    pub fn is_ready(&self) -> bool {
+        self.unserved.is_empty() && self.addresses.are_decided()
+    }
+
+    /// Takes what a worker heard in the provider network.
+    pub fn hear(&mut self, event: Event) {
+        match event {
+            Event::Neighbour {
+                uplink,
+                address,
+                mac,
+                is_awaited,
+            } => {
+                if let Ok(address) = ProviderAddress::new(address) {
+                    let neighbour = Neighbour {
+                        uplink,
+                        address,
+                        mac,
+                    };
+                    self.hear_neighbour(neighbour, is_awaited);
+                }
+            }
+            Event::AddressConflict { address, mac } => {
+                let now = self.now();
+                if let Some(step) = self.addresses.conflict(address, now) {
+                    tracing::error!("{}", addresses::complaint(address, mac));
+                    self.see_to_address(step);
+                }
+            }
+            Event::PathMtu { address, mtu } => {
+                let change = Change::SetPathMtu { address, mtu };
+                if self.apply_state(change) {
+                    tracing::info!(%address, mtu, "the path to a host carries smaller packets only");
+                    let now = self.now();
+                    self.path_mtus.learn(address, mtu, now);
+                }
+            }
+        }
+    }
+
+    fn hear_neighbour(&mut self, neighbour: Neighbour, is_awaited: bool) {
+        let now = self.now();
+        let is_news = self.neighbours.hear(neighbour, is_awaited, now);
+        if is_news && self.apply_state(Change::SetNeighbour(neighbour)) {
+            tracing::debug!(address = %neighbour.address, mac = %neighbour.mac, "a next hop is known");
+        }
+        if is_news || is_awaited {
+            for worker in &self.workers {
+                worker.tell(move |worker| worker.release(&neighbour));
+            }
+        }
+    }
+
+    /// Does what is due now.
+    pub fn see_to_what_is_due(&mut self) {
+        let now = self.now();
+        for step in self.addresses.due(now) {
+            self.see_to_address(step);
+        }
+        for owned in self.announcements.due(now) {
+            self.send_announcement(&owned);
+        }
+        for step in self.neighbours.due(now) {
+            self.see_to_neighbour(step);
+        }
+        for address in self.path_mtus.due(now) {
+            self.apply_state(Change::RemovePathMtu { address });
+        }
+        if let Err(error) = self.serve_machines() {
+            tracing::error!(%error, "machines are not served");
+        }
+    }
+
+    /// How long until something may be due.
+    pub fn next_look(&self) -> Duration {
+        if self.addresses.are_decided() && !self.announcements.are_pending() {
+            LOOK
+        } else {
+            LOOK_WHILE_PROBING
+        }
+    }
+
+    fn see_to_address(&mut self, step: AddressStep) {
+        match step {
+            AddressStep::Probe(own) => {
+                let mut frame = [0; LONGEST_MESSAGE];
+                if let Ok(length) = own.probe(&mut frame) {
+                    self.send(own.uplink, &frame[..length]);
+                }
+            }
+            AddressStep::Change(own) => {
+                tracing::info!(address = %own.address, state = ?own.state, "a provider address");
+                self.apply_state(Change::SetProviderAddress(own));
+                self.announce();
+            }
+            AddressStep::Defend(own) => {
+                let owned = Owned {
+                    address: own.address.get(),
+                    mac: own.mac,
+                    vlan: own.vlan,
+                    uplink: own.uplink,
+                };
+                self.send_announcement(&owned);
+            }
+        }
+    }
+
+    fn see_to_neighbour(&mut self, step: NeighbourStep) {
+        match step {
+            NeighbourStep::Ask(neighbour) => {
+                let next_hop = self.next_hop(&neighbour);
+                if let Some(question) = next_hop.and_then(|next_hop| solicitation(&next_hop)) {
+                    self.send(neighbour.uplink, &question.bytes);
+                }
+            }
+            NeighbourStep::Forget(neighbour) => {
+                tracing::info!(address = %neighbour.address, "a next hop does not answer any more");
+                self.apply_state(Change::RemoveNeighbour {
+                    uplink: neighbour.uplink,
+                    address: neighbour.address,
+                });
+            }
+        }
+    }
+
+    /// How to ask for a neighbour: from the provider address whose network it is in.
+    fn next_hop(&self, neighbour: &Neighbour) -> Option<NextHop> {
+        let shares_prefix = |own: &&HostAddress| {
+            own.uplink == neighbour.uplink
+                && own.state.receives()
+                && Prefix::of(own.address.get(), own.prefix_length)
+                    .is_ok_and(|prefix| prefix.contains(neighbour.address.get()))
+        };
+        let own = self.addresses.iter().find(shares_prefix)?;
+        Some(NextHop {
+            uplink: own.uplink,
+            address: neighbour.address.get(),
+            vlan: own.vlan,
+            source: own.address.get(),
+            source_mac: own.mac,
+        })
+    }
+
+    /// Applies a change of the network's state, and says whether that was possible.
+    fn apply_state(&mut self, change: Change) -> bool {
+        match self.writer.apply_state(&[change]) {
+            Ok(()) => true,
+            Err(refused) => {
+                let error = HostError::refused(&refused, &[change]);
+                tracing::warn!(%error, "what the network said is not taken");
+                false
+            }
+        }
+    }
+
+    fn announce(&mut self) {
+        let now = self.now();
+        let news = self.announcements.of(&self.writer.policies().read(), now);
+        for owned in news {
+            self.send_announcement(&owned);
+        }
+    }
+
+    fn send_announcement(&self, owned: &Owned) {
+        let mut frame = [0; LONGEST_MESSAGE];
+        if let Ok(length) = owned.announcement(&mut frame) {
+            self.send(owned.uplink, &frame[..length]);
+        }
+    }
+
+    /// Sends a frame of the switch's own. The first worker does: one is enough.
+    fn send(&self, uplink: UplinkId, frame: &[u8]) {
+        let frame = frame.to_vec();
+        if let Some(worker) = self.workers.first() {
+            worker.tell(move |worker| worker.send(uplink, &frame));
+        }
+    }
+
+    fn each_worker<Job>(&self, job: impl Fn() -> Job) -> Result<(), HostError>
+    where
+        Job: FnOnce(&mut Forwarder) + Send + 'static,
+    {
+        for worker in &self.workers {
+            worker.ask(job())?;
+        }
+        Ok(())
+    }
+
+    /// The version of the policy that packets see.
+    pub fn version(&self) -> u64 {
+        self.policies().read().version()
+    }
+
+    /// The version that was prepared and waits to be committed.
+    pub fn prepared_version(&self) -> Option<u64> {
+        self.prepared.as_ref().map(|prepared| prepared.version)
+    }
+
+    /// The policy that is in force, with its names.
+    pub const fn policy(&self) -> &HostPolicy {
+        &self.policy
+    }
+
+    /// The policy as packets read it.
+    pub const fn policies(&self) -> &Arc<LivePolicy> {
+        self.writer.policies()
+    }
+
+    /// The room of the tables.
+    pub const fn capacity(&self) -> &HostCapacity {
+        &self.capacity
+    }
+
+    /// How many workers there are.
+    pub const fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The provider addresses of this host, each with what is known of its uniqueness.
+    pub fn addresses(&self) -> impl Iterator<Item = &HostAddress> {
+        self.addresses.iter()
+    }
+
+    /// The next hops whose MAC addresses are known.
+    pub fn neighbours(&self) -> impl Iterator<Item = &KnownNeighbour> {
+        self.neighbours.iter()
+    }
+
+    /// What was learnt of path MTUs.
+    pub fn path_mtus(&self) -> impl Iterator<Item = &LearntMtu> {
+        self.path_mtus.iter()
+    }
+
+    /// What all workers counted.
+    ///
+    /// # Errors
+    /// A worker has ended.
+    pub fn counters(&self) -> Result<Counters<'static>, HostError> {
+        let mut counters = self.capacity.counters();
+        for worker in &self.workers {
+            counters = worker.ask(move |worker| {
+                worker.count_into(&mut counters);
+                counters
+            })?;
+        }
+        Ok(counters)
+    }
+
+    /// The longest stalls of any worker since this was asked for last.
+    ///
+    /// # Errors
+    /// A worker has ended.
+    pub fn take_stalls(&self) -> Result<Stalls, HostError> {
+        let mut longest = Stalls::default();
+        for worker in &self.workers {
+            let stalls = worker.ask(Forwarder::take_stalls)?;
+            longest.round = longest.round.max(stalls.round);
+            longest.policy = longest.policy.max(stalls.policy);
+        }
+        Ok(longest)
+    }
+
+    /// Time since the switch was started.
+    pub fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// Nobody outside can know it, so nobody can choose keys that meet in one place.
+fn random_seed() -> Seed {
+    let random = || RandomState::new().hash_one(0);
+    Seed::new(random(), random())
+}

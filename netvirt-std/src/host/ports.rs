@@ -1,0 +1,64 @@
+//! The devices of a switch: who opens them, and how they come to the workers.
+
+use std::io;
+
+use netvirt_core::datapath::Ingress;
+
+use super::HostError;
+use crate::device::{Receiver, Sender};
+use crate::policy_file::{HostPolicy, PortInfo};
+use crate::switch::Egress;
+use crate::worker::WorkerHandle;
+
+/// One queue of a device.
+pub struct Queue {
+    /// Where frames come from.
+    pub receiver: Box<dyn Receiver>,
+    /// Where frames go to.
+    pub sender: Box<dyn Sender>,
+}
+
+/// Whoever opens the devices of a switch: the kernel's, or others in tests and in programs that bring their own.
+pub trait Devices: Send {
+    /// Opens the uplink of a host, with so many queues.
+    ///
+    /// # Errors
+    /// It cannot be opened; the error says why and what to do.
+    fn open_uplink(&mut self, host: &HostPolicy, queues: usize) -> io::Result<Vec<Queue>>;
+
+    /// Opens the port of a machine, with so many queues. Another switch may still have it open.
+    ///
+    /// # Errors
+    /// It cannot be opened; the error says why and what to do.
+    fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>>;
+
+    /// The machine of this port is no more: what was made for it is to be removed.
+    fn remove_port(&mut self, port: &PortInfo);
+}
+
+/// Whether two ports are the same device in the same shape.
+pub(super) fn is_same_device(one: &PortInfo, other: &PortInfo) -> bool {
+    one.port == other.port
+        && one.interface == other.interface
+        && one.attachment == other.attachment
+        && one.mac == other.mac
+        && one.mtu == other.mtu
+}
+
+pub(super) fn attach_sender(
+    worker: &WorkerHandle,
+    egress: Egress,
+    sender: Box<dyn Sender>,
+) -> Result<(), HostError> {
+    Ok(worker.ask(move |worker| worker.add_sender(egress, sender))?)
+}
+
+pub(super) fn attach_receiver(
+    worker: &WorkerHandle,
+    ingress: Ingress,
+    receiver: Box<dyn Receiver>,
+) -> Result<(), HostError> {
+    worker
+        .ask(move |worker| worker.add_receiver(ingress, receiver))?
+        .map_err(HostError::NoWorker)
+}

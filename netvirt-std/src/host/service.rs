@@ -1,0 +1,110 @@
+//! The thread that a host belongs to, and how others reach it.
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Instant;
+
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
+
+use super::Host;
+use crate::worker::Event;
+
+/// What may wait for the host's thread. Under a flood of what workers hear, the rest is forgotten.
+const ROOM: usize = 1024;
+
+enum Message {
+    Heard(Event),
+    Request(Box<dyn FnOnce(&mut Host) + Send>),
+    Stop,
+}
+
+/// How others reach a host.
+#[derive(Debug, Clone)]
+pub struct HostHandle {
+    messages: mpsc::SyncSender<Message>,
+}
+
+/// The host's end of its handles.
+#[derive(Debug)]
+pub struct Inbox {
+    messages: mpsc::Receiver<Message>,
+}
+
+/// The switch has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostGone;
+
+impl HostHandle {
+    /// A handle, and the end of it that [`serve`] takes.
+    pub fn new() -> (Self, Inbox) {
+        let (sender, messages) = mpsc::sync_channel(ROOM);
+        (Self { messages: sender }, Inbox { messages })
+    }
+
+    /// What a worker is given to tell what it hears.
+    pub fn listener(&self) -> impl Fn(Event) + Send + Clone + 'static {
+        let messages = self.messages.clone();
+        move |event| {
+            let _ = messages.try_send(Message::Heard(event));
+        }
+    }
+
+    /// Has the host do something. `answer` is called with the result on the host's thread.
+    ///
+    /// # Errors
+    /// [`HostGone`].
+    pub fn request<R>(
+        &self,
+        request: impl FnOnce(&mut Host) -> R + Send + 'static,
+        answer: impl FnOnce(R) + Send + 'static,
+    ) -> Result<(), HostGone> {
+        let request = Message::Request(Box::new(move |host| answer(request(host))));
+        self.messages.send(request).map_err(|_| HostGone)
+    }
+
+    /// Has the host do something, and waits for the result.
+    ///
+    /// # Errors
+    /// [`HostGone`].
+    pub fn ask<R: Send + 'static>(
+        &self,
+        request: impl FnOnce(&mut Host) -> R + Send + 'static,
+    ) -> Result<R, HostGone> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        self.request(request, move |result| {
+            let _ = answer.send(result);
+        })?;
+        answered.recv().map_err(|mpsc::RecvError| HostGone)
+    }
+
+    /// Ends [`serve`].
+    pub fn stop(&self) {
+        let _ = self.messages.send(Message::Stop);
+    }
+}
+
+/// Runs a host until it is told to stop.
+pub fn serve(mut host: Host, inbox: &Inbox) {
+    yield_to_workers();
+    let mut due = Instant::now();
+    loop {
+        let now = Instant::now();
+        if now >= due {
+            host.see_to_what_is_due();
+            due = now + host.next_look();
+        }
+        match inbox.messages.recv_timeout(due.duration_since(now)) {
+            Ok(Message::Heard(event)) => host.hear(event),
+            Ok(Message::Request(request)) => request(&mut host),
+            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
+/// Lets workers go first where both want the same processor: a large transaction can wait, frames cannot.
+fn yield_to_workers() {
+    const NICER: i32 = 10;
+    // On Linux a priority belongs to a thread. Without it all is right still, only less smooth.
+    let _ = setpriority_process(Some(gettid()), NICER);
+}

@@ -1,0 +1,282 @@
+//! The round of a worker: wait, fetch, decide, send.
+
+use std::io;
+use std::num::NonZeroU64;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use netvirt_core::UplinkId;
+use netvirt_core::counters::Counters;
+use netvirt_core::datapath::{Frame, Ingress, Verdict, Worker};
+use netvirt_core::policy::Neighbour;
+use rustix::io::Errno;
+
+use super::outbox::Outbox;
+use super::waiting::{Pace, Waiting};
+use super::{Event, Job};
+use crate::capture::live::CaptureSender;
+use crate::cpu::HostCpu;
+use crate::device::{BATCH, Receiver, Sender};
+use crate::live::LivePolicy;
+use crate::switch::Egress;
+
+/// The number under which the mailbox is waited for.
+const MAILBOX: u64 = u64::MAX;
+/// How often held frames are looked at.
+const HELD_CHECK: Duration = Duration::from_millis(100);
+/// How exact naps are, in nanoseconds. The kernel's usual 50 µs would double them.
+const TIMER_SLACK: NonZeroU64 = NonZeroU64::new(1_000).unwrap();
+
+/// A worker's own state. Its public methods are what its owner can [ask](super::WorkerHandle::ask) for.
+pub struct Forwarder {
+    policies: Arc<LivePolicy>,
+    datapath: Worker<'static>,
+    inlets: Vec<Option<Inlet>>,
+    outbox: Outbox,
+    waiting: Waiting,
+    mailbox: mpsc::Receiver<Job>,
+    wake: Arc<OwnedFd>,
+    started: Instant,
+    stalls: Stalls,
+    is_stopping: bool,
+}
+
+/// The receiving half of a device, and what it is to the datapath.
+struct Inlet {
+    ingress: Ingress,
+    receiver: Box<dyn Receiver>,
+}
+
+/// The longest times in which a worker did not look for frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stalls {
+    /// From being woken to having served all that was ready.
+    pub round: Duration,
+    /// Of that, waiting for the policy.
+    pub policy: Duration,
+}
+
+impl Forwarder {
+    pub(super) fn new(
+        policies: Arc<LivePolicy>,
+        datapath: Worker<'static>,
+        mailbox: mpsc::Receiver<Job>,
+        wake: Arc<OwnedFd>,
+        events: impl Fn(Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        let waiting = Waiting::new(Pace::default())?;
+        waiting.add(wake.as_fd(), MAILBOX)?;
+        Ok(Self {
+            policies,
+            datapath,
+            inlets: Vec::new(),
+            outbox: Outbox::new(events),
+            waiting,
+            mailbox,
+            wake,
+            started: Instant::now(),
+            stalls: Stalls::default(),
+            is_stopping: false,
+        })
+    }
+
+    /// Carries frames until it is told to stop.
+    pub(super) fn run(mut self) {
+        // Without it naps are longer, and all is right still.
+        let _ = rustix::thread::set_current_timer_slack(Some(TIMER_SLACK));
+        let mut frames = 0;
+        while !self.is_stopping {
+            frames = match self.round(frames) {
+                Ok(frames) => frames,
+                Err(error) => {
+                    tracing::error!(%error, "a worker cannot wait for its devices any more and ends");
+                    return;
+                }
+            };
+        }
+    }
+
+    /// Waits for frames or jobs, and sees to all of them. `last` is how many frames the round before had; yields how
+    /// many this one had.
+    fn round(&mut self, last: usize) -> io::Result<usize> {
+        let longest = self.outbox.holds_frames().then_some(HELD_CHECK);
+        self.waiting.wait(last, longest)?;
+        let woken = Instant::now();
+        let mut frames = 0;
+        for place in 0..self.waiting.ready() {
+            match self.waiting.number(place) {
+                MAILBOX => self.do_jobs(),
+                number => frames += self.serve(number as usize),
+            }
+        }
+        if self.outbox.holds_frames() {
+            let now = self.now();
+            self.outbox.look_at_held(self.datapath.counters_mut(), now);
+        }
+        self.stalls.round = self.stalls.round.max(woken.elapsed());
+        Ok(frames)
+    }
+
+    fn do_jobs(&mut self) {
+        // Nothing to read would only say that the jobs were done already.
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        while let Ok(job) = self.mailbox.try_recv() {
+            job(self);
+        }
+    }
+
+    /// Carries one batch of an inlet. Yields how many frames it had.
+    fn serve(&mut self, number: usize) -> usize {
+        let Some(Some(inlet)) = self.inlets.get_mut(number) else {
+            return 0;
+        };
+        match inlet.receiver.fetch() {
+            Ok(count) => {
+                self.carry(number, count);
+                self.give_back(number);
+                count
+            }
+            Err(error) if is_passing(&error) => 0,
+            Err(error) => {
+                tracing::error!(ingress = ?inlet.ingress, %error, "a device is gone");
+                self.close(number);
+                0
+            }
+        }
+    }
+
+    fn carry(&mut self, number: usize, count: usize) {
+        let Some(Some(Inlet { ingress, receiver })) = self.inlets.get(number) else {
+            return;
+        };
+        let before = Instant::now();
+        let policy = self.policies.read();
+        self.stalls.policy = self.stalls.policy.max(before.elapsed());
+        let mut frames = [Frame::whole(*ingress, &[]); BATCH];
+        let frames = &mut frames[..count];
+        for (number, frame) in frames.iter_mut().enumerate() {
+            let received = receiver.frame(number);
+            frame.window = received.bytes;
+            frame.length = received.bytes.len();
+            frame.offload = received.offload;
+        }
+        let mut verdicts = [Verdict::UNDECIDED; BATCH];
+        let verdicts = &mut verdicts[..count];
+        self.datapath
+            .process_batch::<HostCpu>(&policy, frames, verdicts);
+        let now = self.now();
+        self.outbox
+            .carry_out(&policy, frames, verdicts, self.datapath.counters_mut(), now);
+    }
+
+    fn give_back(&mut self, number: usize) {
+        if let Some(Some(inlet)) = self.inlets.get_mut(number) {
+            inlet.receiver.release();
+        }
+    }
+
+    /// Nanoseconds.
+    fn now(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// Carries frames of this device from now on.
+    ///
+    /// # Errors
+    /// The kernel does not let the device be waited for.
+    pub fn add_receiver(
+        &mut self,
+        ingress: Ingress,
+        receiver: Box<dyn Receiver>,
+    ) -> io::Result<()> {
+        let vacant = self.inlets.iter().position(Option::is_none);
+        let number = vacant.unwrap_or_else(|| {
+            self.inlets.push(None);
+            self.inlets.len() - 1
+        });
+        self.waiting.add(receiver.readiness(), number as u64)?;
+        self.inlets[number] = Some(Inlet { ingress, receiver });
+        Ok(())
+    }
+
+    /// Carries what is in this device now.
+    pub fn drain(&mut self, ingress: Ingress) {
+        if let Some(number) = self.number_of(ingress) {
+            while self.serve(number) == BATCH {}
+        }
+    }
+
+    /// Carries what is in this device now, and is done with it.
+    pub fn remove_receiver(&mut self, ingress: Ingress) {
+        self.drain(ingress);
+        if let Some(number) = self.number_of(ingress) {
+            self.close(number);
+        }
+    }
+
+    fn number_of(&self, ingress: Ingress) -> Option<usize> {
+        let is_it = |inlet: &Inlet| inlet.ingress == ingress;
+        self.inlets
+            .iter()
+            .position(|inlet| inlet.as_ref().is_some_and(is_it))
+    }
+
+    fn close(&mut self, number: usize) {
+        if let Some(inlet) = self.inlets.get_mut(number).and_then(Option::take) {
+            self.waiting.remove(inlet.receiver.readiness());
+        }
+    }
+
+    /// Frames that leave there go to this device from now on.
+    pub fn add_sender(&mut self, egress: Egress, sender: Box<dyn Sender>) {
+        self.outbox.senders.insert(egress, sender);
+    }
+
+    /// Nothing leaves there any more.
+    pub fn remove_sender(&mut self, egress: Egress) {
+        self.outbox.senders.remove(egress);
+    }
+
+    /// Sends a frame of the switch's own into the provider network. What is lost is not told: whoever asks or
+    /// announces does so again.
+    pub fn send(&mut self, uplink: UplinkId, frame: &[u8]) {
+        let _ = self.outbox.send(Egress::Uplink(uplink), frame);
+    }
+
+    /// Sends what waited for this next hop.
+    pub fn release(&mut self, neighbour: &Neighbour) {
+        self.outbox.release(neighbour, self.datapath.counters_mut());
+    }
+
+    /// Adds what this worker counted to `counters`.
+    pub fn count_into(&self, counters: &mut Counters<'_>) {
+        counters.merge(self.datapath.counters());
+    }
+
+    /// The longest stalls since they were last taken.
+    pub fn take_stalls(&mut self) -> Stalls {
+        std::mem::take(&mut self.stalls)
+    }
+
+    /// Shows frames to a capture, or to none.
+    pub fn set_capture(&mut self, capture: Option<CaptureSender>) {
+        self.outbox.capture = capture;
+    }
+
+    /// Changes when the worker looks for frames.
+    pub const fn set_pace(&mut self, pace: Pace) {
+        self.waiting.set_pace(pace);
+    }
+
+    pub(super) const fn stop(&mut self) {
+        self.is_stopping = true;
+    }
+}
+
+/// Whether a device that fails so may work again: a link that is down comes up.
+fn is_passing(error: &io::Error) -> bool {
+    let passing = [Errno::NETDOWN, Errno::IO, Errno::INTR, Errno::AGAIN];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
+}

@@ -1,0 +1,7 @@
+//! Devices against the kernel, in network namespaces that each test makes for itself.
+
+mod memory;
+mod namespace;
+mod packet;
+mod support;
+mod tap;

@@ -1,0 +1,512 @@
+//! Packet sockets on both ends of veth pairs.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+
+use netvirt_core::offload::{Offload, PartialChecksum};
+use netvirt_std::device::link::Interface;
+use netvirt_std::device::namespace::Namespace;
+use netvirt_std::device::packet::{
+    PacketDevice, PacketOptions, PacketReceiver, PacketSender, Role,
+};
+use netvirt_std::device::{BATCH, Capabilities, Outgoing, Receiver, Sender};
+use rtnetlink::LinkVeth;
+
+use crate::support::*;
+
+const MTU: u32 = 1600;
+/// An EtherType for experiments (IEEE 802).
+const EXPERIMENT: [u8; 2] = [0x88, 0xb5];
+/// Frames that fit a ring.
+const MANY: usize = 2000;
+
+/// A veth pair. The switch is at one end, the kernel or another switch at the other.
+struct Cable {
+    namespace: Namespace,
+    near: Interface,
+    far: Interface,
+}
+
+impl Cable {
+    fn new() -> Option<Self> {
+        let namespace = namespace()?;
+        configure(&namespace, async |handle| {
+            let pair = LinkVeth::new("near", "far").mtu(MTU).up().build();
+            handle.link().add(pair).execute().await
+        });
+        let mut near = Interface::open("near", &namespace).unwrap();
+        let mut far = Interface::open("far", &namespace).unwrap();
+        near.set_mtu(MTU).unwrap();
+        far.set_mtu(MTU).unwrap();
+        far.set_mac(KERNEL.mac).unwrap();
+        far.set_up().unwrap();
+        await_carrier(&mut near);
+        Some(Self {
+            namespace,
+            near,
+            far,
+        })
+    }
+
+    fn open(&self, interface: &Interface, role: Role, queues: usize) -> PacketDevice {
+        PacketDevice::open(&self.options(interface.name(), role, queues)).unwrap()
+    }
+
+    fn options<'o>(&'o self, interface: &'o str, role: Role, queues: usize) -> PacketOptions<'o> {
+        PacketOptions {
+            interface,
+            namespace: &self.namespace,
+            role,
+            queues,
+            bypass_qdisc: false,
+        }
+    }
+
+    fn near(&self, role: Role) -> (PacketReceiver, PacketSender) {
+        self.open(&self.near, role, 1).queues.pop().unwrap()
+    }
+
+    fn far(&self, role: Role) -> (PacketReceiver, PacketSender) {
+        self.open(&self.far, role, 1).queues.pop().unwrap()
+    }
+
+    fn change_mtu(&self, mtu: u32) {
+        for end in [&self.near, &self.far] {
+            change_link(end, &self.namespace, |link| link.mtu(mtu));
+        }
+    }
+}
+
+/// The peer of this interface came up a moment ago. The kernel takes note of that later, and until then swallows what is
+/// sent, unless somebody asks for the state of the link (since Linux 6.8).
+fn await_carrier(interface: &mut Interface) {
+    assert!(interface.link().unwrap().has_carrier);
+}
+
+/// A frame with `number` in front of content that follows from it.
+fn experiment(number: usize) -> Vec<u8> {
+    let mut frame = [KERNEL.mac.0, SWITCH.mac.0].concat();
+    frame.extend(EXPERIMENT);
+    frame.extend((number as u32).to_be_bytes());
+    let length = 46 + number * 7 % (MTU as usize - 50);
+    frame.extend((0..length).map(|place| (number + place) as u8));
+    frame
+}
+
+fn is_experiment(frame: &[u8]) -> bool {
+    frame.get(12..14) == Some(&EXPERIMENT)
+}
+
+fn number_of(frame: &[u8]) -> usize {
+    u32::from_be_bytes(frame[14..18].try_into().unwrap()) as usize
+}
+
+/// Sends frames in batches and yields which were lost.
+fn send_all(sender: &mut PacketSender, frames: &[Vec<u8>]) -> Vec<usize> {
+    let mut outgoing: Vec<_> = frames
+        .iter()
+        .map(|frame| Outgoing {
+            front: &frame[..14],
+            rest: &frame[14..],
+            offload: Offload::NONE,
+            is_lost: false,
+        })
+        .collect();
+    sender.send(&mut outgoing);
+    let lost = outgoing
+        .iter()
+        .enumerate()
+        .filter(|(_, frame)| frame.is_lost);
+    lost.map(|(number, _)| number).collect()
+}
+
+#[test]
+fn frames_arrive_in_order_however_often_the_ring_goes_round() {
+    const ROUNDS: usize = 8000 / BATCH;
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Uplink);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    for round in 0..ROUNDS {
+        // Neither the ring nor a batch is a multiple of this.
+        let count = 1 + round % (2 * BATCH + 3);
+        let numbers = round * 100..round * 100 + count;
+        let frames: Vec<_> = numbers.clone().map(experiment).collect();
+        assert!(send_all(&mut sender, &frames).is_empty());
+        let mut expected = frames.iter();
+        receive(&mut receiver, count, is_experiment, |frame, offload| {
+            assert_eq!(frame, expected.next().unwrap());
+            assert_eq!(offload, Offload::NONE);
+        });
+    }
+}
+
+#[test]
+fn frames_that_are_not_fetched_in_time_are_counted_as_missed() {
+    const SENT: usize = 3 * MANY;
+    let Some(cable) = Cable::new() else { return };
+    let mut device = cable.open(&cable.near, Role::Uplink, 1);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    let frames: Vec<_> = (0..SENT).map(experiment).collect();
+    assert!(send_all(&mut sender, &frames).is_empty());
+    let (receiver, _) = &mut device.queues[0];
+    let mut fetched = Vec::new();
+    let mut missed = 0;
+    while fetched.len() + missed < SENT {
+        wait_for(&[receiver]);
+        for number in 0..receiver.fetch().unwrap() {
+            let frame = receiver.frame(number).bytes;
+            assert_eq!(frame, frames[number_of(frame)]);
+            fetched.push(number_of(frame));
+        }
+        receiver.release();
+        missed = device.missed.total().unwrap() as usize;
+    }
+    assert!(missed > 0);
+    assert!(fetched.is_sorted());
+    assert!(
+        fetched.iter().copied().take(MANY).eq(0..MANY),
+        "the oldest are kept"
+    );
+
+    assert!(send_all(&mut sender, &frames[..1]).is_empty());
+    receive(receiver, 1, is_experiment, |_, _| {});
+    assert_eq!(device.missed.total().unwrap(), missed as u64);
+}
+
+#[test]
+fn a_released_ring_is_not_ready_until_something_comes() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, mut near) = cable.near(Role::Uplink);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    assert!(!is_ready(&receiver));
+    send_all(&mut sender, &[experiment(1)]);
+    wait_for(&[&receiver]);
+    assert_eq!(receiver.fetch().unwrap(), 1);
+    receiver.release();
+    assert!(!is_ready(&receiver));
+    // What the switch itself sends does not come back.
+    assert!(send_all(&mut near, &[experiment(2)]).is_empty());
+    assert!(!is_ready(&receiver));
+    assert_eq!(receiver.fetch().unwrap(), 0);
+}
+
+#[test]
+fn tags_stay_in_their_frames() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Uplink);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    for tags in [
+        &[0x81, 0x00, 0xe1, 0x23][..],
+        &[0x81, 0x00, 0x00, 0x00],
+        &[0x88, 0xa8, 0x00, 0x05],
+        &[0x88, 0xa8, 0x00, 0x05, 0x81, 0x00, 0x00, 0x07],
+        &[0x91, 0x00, 0x00, 0x05],
+    ] {
+        for number in [0, MTU as usize - 50 - 1] {
+            let mut frame = experiment(number);
+            frame.splice(12..12, tags.iter().copied());
+            // Linux makes room for a tag of the usual kind only.
+            let room = if tags[0] == 0x81 { 4 } else { 0 };
+            frame.truncate(MTU as usize + 14 + room);
+            assert!(send_all(&mut sender, &[frame.clone()]).is_empty());
+            let is_tagged = |frame: &[u8]| frame.get(12..12 + tags.len()) == Some(tags);
+            receive(&mut receiver, 1, is_tagged, |received, _| {
+                assert_eq!(received, frame);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_partial_checksum_is_found_behind_a_tag() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Port);
+    let (_, mut sender) = cable.far(Role::Port);
+    let mut frame = unfinished(datagram(KERNEL, SWITCH, 7, b"tagged"));
+    frame.splice(12..12, [0x81, 0x00, 0x00, 0x05]);
+    let offload = Offload {
+        checksum: Some(PartialChecksum {
+            start: UDP_START + 4,
+            offset: 6,
+        }),
+        ..Offload::NONE
+    };
+    assert!(!send(&mut sender, &frame, 18, offload));
+    receive(
+        &mut receiver,
+        1,
+        |_| true,
+        |received, work| {
+            assert_eq!(received, frame);
+            assert_eq!(work, offload);
+        },
+    );
+}
+
+#[test]
+fn what_a_container_sends_comes_out_with_its_checksum_unfinished() {
+    for role in [Role::Port, Role::Uplink] {
+        let Some(cable) = Cable::new() else { return };
+        set_addresses(&cable.far, &cable.namespace);
+        let (mut receiver, _) = cable.near(role);
+        let socket = udp_socket(&cable.namespace, 7);
+        socket.send_to(b"partial", SWITCH.port(7)).unwrap();
+        let (mut frame, offload) = receive_datagram(&mut receiver);
+        assert_eq!(offload.checksum, Some(UDP_CHECKSUM));
+        finish(&mut frame, UDP_CHECKSUM);
+        assert_eq!(payload_from_kernel(&frame), b"partial");
+    }
+}
+
+#[test]
+fn a_container_can_be_told_to_leave_nothing_undone() {
+    let Some(cable) = Cable::new() else { return };
+    set_addresses(&cable.far, &cable.namespace);
+    let (mut receiver, _) = cable.near(Role::Port);
+    let socket = udp_socket(&cable.namespace, 7);
+    for checksum in [false, true] {
+        let offloads = Capabilities {
+            checksum,
+            segmentation: false,
+        };
+        cable.far.set_transmit_offloads(offloads).unwrap();
+        socket.send_to(b"complete?", SWITCH.port(7)).unwrap();
+        let (frame, offload) = receive_datagram(&mut receiver);
+        assert_eq!(offload.checksum.is_some(), checksum);
+        if !checksum {
+            assert_eq!(payload_from_kernel(&frame), b"complete?");
+        }
+    }
+}
+
+#[test]
+fn a_container_can_be_told_to_send_no_super_frames() {
+    let Some(cable) = Cable::new() else { return };
+    set_addresses(&cable.far, &cable.namespace);
+    let (mut receiver, _) = cable.near(Role::Port);
+    let socket = udp_socket(&cable.namespace, 7);
+    set_segment_size(&socket, 100);
+    let mut lengths = Vec::new();
+    for segmentation in [true, false] {
+        let offloads = Capabilities {
+            checksum: true,
+            segmentation,
+        };
+        cable.far.set_transmit_offloads(offloads).unwrap();
+        socket.send_to(&[7; 300], SWITCH.port(7)).unwrap();
+        let count = if segmentation { 1 } else { 3 };
+        receive(&mut receiver, count, is_udp, |frame, offload| {
+            assert_eq!(offload.segmentation.is_some(), segmentation);
+            lengths.push(frame.len());
+        });
+    }
+    assert_eq!(lengths, [342, 142, 142, 142]);
+}
+
+#[test]
+fn received_frames_are_not_merged() {
+    const ETHTOOL_GGRO: u32 = 0x2b;
+    const ETHTOOL_SGRO: u32 = 0x2c;
+    for role in [Role::Uplink, Role::Port] {
+        let Some(cable) = Cable::new() else { return };
+        let ask = |command, value| ethtool(&cable.near, &cable.namespace, command, value);
+        ask(ETHTOOL_SGRO, 1);
+        assert_eq!(ask(ETHTOOL_GGRO, 0), 1);
+        let _device = cable.open(&cable.near, role, 1);
+        assert_eq!(ask(ETHTOOL_GGRO, 0), 0);
+    }
+}
+
+#[test]
+fn a_port_takes_checksums_over_and_an_uplink_does_not() {
+    let Some(cable) = Cable::new() else { return };
+    set_addresses(&cable.far, &cable.namespace);
+    let socket = udp_socket(&cable.namespace, 7);
+    let (_, mut port) = cable.near(Role::Port);
+    let takes_over = Capabilities {
+        checksum: true,
+        segmentation: false,
+    };
+    assert_eq!(port.capabilities(), takes_over);
+    let partial = unfinished(datagram(SWITCH, KERNEL, 7, b"partial"));
+    assert!(!send(&mut port, &partial, 14, Offload::NONE), "wrong");
+    let offload = Offload {
+        checksum: Some(UDP_CHECKSUM),
+        ..Offload::NONE
+    };
+    assert!(!send(&mut port, &partial, 14, offload));
+    assert_receives(&socket, b"partial");
+
+    let (_, mut uplink) = cable.near(Role::Uplink);
+    assert_eq!(uplink.capabilities(), Capabilities::default());
+    let complete = datagram(SWITCH, KERNEL, 7, b"complete");
+    assert!(!send(&mut uplink, &complete, 14, Offload::NONE));
+    assert_receives(&socket, b"complete");
+    assert_receives_nothing_more(&socket);
+}
+
+#[test]
+fn a_frame_that_does_not_fit_comes_out_empty() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Uplink);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    cable.change_mtu(9000);
+    let large = [experiment(0), vec![0; 3000]].concat();
+    let fitting = experiment(MTU as usize - 51);
+    assert!(send_all(&mut sender, &[large, fitting.clone()]).is_empty());
+    let mut frames = Vec::new();
+    receive(
+        &mut receiver,
+        2,
+        |_| true,
+        |frame, _| {
+            frames.push(frame.to_vec());
+        },
+    );
+    assert_eq!(frames, [vec![], fitting]);
+}
+
+#[test]
+fn only_frames_that_fail_are_lost() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Uplink);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    let mut frames: Vec<_> = (0..BATCH + 8).map(experiment).collect();
+    // Too large for the interface: first, two in a row, the last of a batch, the first of the next, and the last of all.
+    let lost = [0, 5, 6, BATCH - 1, BATCH, BATCH + 7];
+    for number in lost {
+        frames[number].resize(MTU as usize + 100, 0);
+    }
+    assert_eq!(send_all(&mut sender, &frames), lost);
+    let mut numbers = Vec::new();
+    receive(
+        &mut receiver,
+        frames.len() - lost.len(),
+        is_experiment,
+        |frame, _| numbers.push(number_of(frame)),
+    );
+    let kept = (0..frames.len()).filter(|number| !lost.contains(number));
+    assert_eq!(numbers, kept.collect::<Vec<_>>());
+}
+
+#[test]
+fn a_link_that_goes_down_loses_frames_and_comes_up_again() {
+    let Some(mut cable) = Cable::new() else {
+        return;
+    };
+    let (mut receiver, mut near) = cable.near(Role::Uplink);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    let frames: Vec<_> = (0..3).map(experiment).collect();
+    change_link(&cable.near, &cable.namespace, |link| link.down());
+    assert_eq!(send_all(&mut near, &frames), [0, 1, 2]);
+    // The kernel tells of it once.
+    wait_for(&[&receiver]);
+    assert_eq!(receiver.fetch().unwrap(), 0);
+    assert!(!is_ready(&receiver));
+    change_link(&cable.near, &cable.namespace, |link| link.up());
+    await_carrier(&mut cable.far);
+    assert!(send_all(&mut near, &frames).is_empty());
+    assert!(send_all(&mut sender, &frames).is_empty());
+    receive(&mut receiver, 3, is_experiment, |_, _| {});
+}
+
+#[test]
+fn a_device_that_was_deleted_says_so() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, mut sender) = cable.near(Role::Uplink);
+    let index = cable.near.index();
+    configure(&cable.namespace, async move |handle| {
+        handle.link().del(index).execute().await
+    });
+    wait_for(&[&receiver]);
+    receiver.fetch().unwrap_err();
+    assert_eq!(send_all(&mut sender, &[experiment(0)]), [0]);
+}
+
+#[test]
+fn flows_are_spread_over_queues_and_no_frame_comes_twice() {
+    const FLOWS: u16 = 64;
+    let Some(cable) = Cable::new() else { return };
+    let mut device = cable.open(&cable.near, Role::Uplink, 2);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    let [(one, one_sender), (other, other_sender)] = &mut device.queues[..] else {
+        panic!("two queues");
+    };
+    for round in 0..3u8 {
+        let frames: Vec<_> = (0..FLOWS)
+            .map(|port| datagram(KERNEL, SWITCH, 1000 + port, &[round]))
+            .collect();
+        assert!(send_all(&mut sender, &frames).is_empty());
+        let mut received = HashSet::new();
+        let mut counts = [0, 0];
+        while received.len() < frames.len() {
+            wait_for(&[one, other]);
+            for (receiver, count) in [&mut *one, &mut *other].into_iter().zip(&mut counts) {
+                let fetched = receiver.fetch().unwrap();
+                *count += fetched;
+                for number in 0..fetched {
+                    assert!(received.insert(receiver.frame(number).bytes.to_vec()));
+                }
+                receiver.release();
+            }
+        }
+        assert!(counts.iter().all(|&count| count > 0), "{counts:?}");
+        assert_eq!(received, HashSet::from_iter(frames));
+    }
+    // Nor what the switch itself sends.
+    for sender in [one_sender, other_sender] {
+        assert!(send_all(sender, &[experiment(0)]).is_empty());
+    }
+    assert!(!is_ready(one) && !is_ready(other));
+}
+
+#[test]
+fn frames_may_go_past_the_queueing_discipline() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Uplink);
+    let straight = PacketOptions {
+        bypass_qdisc: true,
+        ..cable.options("far", Role::Uplink, 1)
+    };
+    let mut device = PacketDevice::open(&straight).unwrap();
+    let (_, sender) = &mut device.queues[0];
+    let frames: Vec<_> = (0..5).map(experiment).collect();
+    assert!(send_all(sender, &frames).is_empty());
+    let mut expected = frames.iter();
+    receive(&mut receiver, 5, is_experiment, |frame, _| {
+        assert_eq!(frame, expected.next().unwrap());
+    });
+}
+
+#[test]
+fn interfaces_that_cannot_be_taken_are_refused() {
+    let Some(cable) = Cable::new() else { return };
+    let refusal = |interface| {
+        let options = cable.options(interface, Role::Uplink, 1);
+        let error = PacketDevice::open(&options).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let place = "in the network namespace of a file descriptor";
+    assert_eq!(
+        refusal("u0"),
+        (
+            ErrorKind::NotFound,
+            format!("interface u0 {place} does not exist; `ip link` lists what there is")
+        )
+    );
+    assert_eq!(
+        refusal("lo"),
+        (
+            ErrorKind::Unsupported,
+            format!("interface lo {place} is no Ethernet interface")
+        )
+    );
+    change_link(&cable.near, &cable.namespace, |link| link.down());
+    assert_eq!(
+        refusal("near"),
+        (
+            ErrorKind::NetworkDown,
+            format!("interface near {place} is down; set it up with `ip link set near up`")
+        )
+    );
+}
