@@ -8,6 +8,7 @@
 # shellcheck shell=bash
 
 declare -A process=()              # names of what was started, and their process ids
+declare -A output=()               # where what they print is read, until they have said what is awaited
 wire_mtu=1600                      # room for NVGRE over IPv6 around a packet of 1500 bytes
 failures=0
 
@@ -89,22 +90,37 @@ clear_away() {
 
 # start NAME LINE COMMAND...: starts a program and waits until it prints a line that begins with LINE.
 start() {
-    local name=$1 expected=$2 output
+    local name=$1 expected=$2
     shift 2
-    rm -f "$lab_directory/$name.out"
-    mkfifo "$lab_directory/$name.out"
-    (exec "$@" </dev/null >"$lab_directory/$name.out" 2>>"$lab_directory/$name.log") &
+    begin "$name" "$@"
+    await "$name" "$expected"
+}
+
+# begin NAME COMMAND...: starts a program, for which `await` is to be called.
+begin() {
+    local name=$1 file=$lab_directory/$1.out reader
+    shift
+    rm -f "$file"
+    mkfifo "$file"
+    (exec "$@" </dev/null >"$file" 2>>"$lab_directory/$name.log") &
     process[$name]=$!
-    exec {output}<"$lab_directory/$name.out"
-    wait_for_line "$name" "$expected" "$output"
+    exec {reader}<"$file"
+    output[$name]=$reader
+}
+
+# await NAME LINE: waits until the program prints a line that begins with LINE.
+await() {
+    local name=$1 reader=${output[$1]}
+    wait_for_line "$name" "$2" "$reader"
     # Whatever it says later must not fill the pipe.
-    cat <&"$output" >>"$lab_directory/$name.log" &
-    exec {output}<&-
+    cat <&"$reader" >>"$lab_directory/$name.log" &
+    exec {reader}<&-
+    unset "output[$name]"
 }
 
 wait_for_line() {
-    local name=$1 expected=$2 output=$3 line
-    while IFS= read -r -t 60 -u "$output" line; do
+    local name=$1 expected=$2 reader=$3 line
+    while IFS= read -r -t 60 -u "$reader" line; do
         [[ $line != "$expected"* ]] || return 0
     done
     fail "$name did not say '$expected': $(tail -n 5 "$lab_directory/$name.log")"
@@ -225,10 +241,19 @@ control() {
 
 # switch_start HOST POLICY [OPTION...]: returns when it carries traffic.
 switch_start() {
+    switch_begin "$@"
+    switch_await "$1"
+}
+
+switch_begin() {
     local host=$1 policy=$2
     shift 2
-    start "switch-$host" ready ip netns exec "$(ns "$host")" "$netvirt" switch --policy "$policy" --host "$host" \
+    begin "switch-$host" ip netns exec "$(ns "$host")" "$netvirt" switch --policy "$policy" --host "$host" \
         --control "$(control "$host")" "$@"
+}
+
+switch_await() {
+    await "switch-$1" ready
 }
 
 switch_stop() {

@@ -227,7 +227,10 @@ start_network() {
     local policy=$1 each
     shift
     for each in $hosts; do
-        switch_start "$each" "$policy" "$@"
+        switch_begin "$each" "$policy" "$@"
+    done
+    for each in $hosts; do
+        switch_await "$each"
     done
     for each in $machines; do
         addresses "$each" "$(ipv4_of "$each")/24" "$(ipv6_of "$each")/64"
