@@ -1,0 +1,376 @@
+//! Running switches on cables in memory: what their machines and the provider network see.
+
+mod support;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use netvirt_core::counters::Totals;
+use netvirt_core::datapath::DropReason;
+use netvirt_core::offload::{Offload, PartialChecksum};
+use netvirt_core::policy::AddressState;
+use netvirt_std::device::memory::{MemoryReceiver, MemorySender, cable};
+use netvirt_std::device::{Capabilities, Outgoing, Receiver, Sender};
+use netvirt_std::host::{Devices, Host, HostError, HostHandle, HostOptions, Queue, serve};
+use netvirt_std::policy_file::{HostPolicy, PolicyFile, PortInfo};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use support::{TWO_HOSTS, arp, ethernet, ipv4, packet};
+
+const BLUE_1: &str = "06:06:00:00:00:05";
+const BLUE_2: &str = "06:06:00:00:00:07";
+const HOST_1: &str = "02:00:00:00:00:0b";
+const HOST_2: &str = "02:00:00:00:00:16";
+const BROADCAST: &str = "ff:ff:ff:ff:ff:ff";
+const NOBODY: &str = "00:00:00:00:00:00";
+/// Longer than anything here takes; only a test that fails waits for it.
+const PATIENCE: Timespec = Timespec {
+    tv_sec: 20,
+    tv_nsec: 0,
+};
+const FINISHED_ONLY: Capabilities = Capabilities {
+    checksum: false,
+    segmentation: false,
+};
+const PARTIAL_CHECKSUMS: Capabilities = Capabilities {
+    checksum: true,
+    segmentation: false,
+};
+
+/// One end of a cable.
+struct End {
+    receiver: MemoryReceiver,
+    sender: MemorySender,
+    fetched: usize,
+    taken: usize,
+}
+
+impl End {
+    fn new((receiver, sender): (MemoryReceiver, MemorySender)) -> Self {
+        Self {
+            receiver,
+            sender,
+            fetched: 0,
+            taken: 0,
+        }
+    }
+
+    fn into_queue(self) -> Queue {
+        Queue {
+            receiver: Box::new(self.receiver),
+            sender: Box::new(self.sender),
+        }
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        self.send_with(frame, Offload::NONE);
+    }
+
+    fn send_with(&mut self, frame: &[u8], offload: Offload) {
+        let mut frames = [Outgoing {
+            offload,
+            ..Outgoing::whole(frame)
+        }];
+        self.sender.send(&mut frames);
+        assert!(!frames[0].is_lost);
+    }
+
+    /// The next frame.
+    fn receive(&mut self) -> Vec<u8> {
+        self.receive_with().0
+    }
+
+    fn receive_with(&mut self) -> (Vec<u8>, Offload) {
+        while self.taken == self.fetched {
+            let mut readiness = [PollFd::from_borrowed_fd(
+                self.receiver.readiness(),
+                PollFlags::IN,
+            )];
+            assert_eq!(poll(&mut readiness, Some(&PATIENCE)), Ok(1), "no frame");
+            self.fetched = self.receiver.fetch().unwrap();
+            self.taken = 0;
+        }
+        let frame = self.receiver.frame(self.taken);
+        self.taken += 1;
+        (frame.bytes.to_vec(), frame.offload)
+    }
+}
+
+fn ends(capabilities: Capabilities) -> [End; 2] {
+    cable(1024, capabilities).unwrap().map(End::new)
+}
+
+/// Devices that lie ready under their names; whatever was opened is gone from here.
+#[derive(Clone, Default)]
+struct Drawer(Arc<Mutex<HashMap<String, End>>>);
+
+impl Drawer {
+    fn put(&self, name: &str, end: End) {
+        self.0.lock().unwrap().insert(name.into(), end);
+    }
+
+    fn take(&self, name: &str) -> io::Result<Vec<Queue>> {
+        let end = self.0.lock().unwrap().remove(name);
+        let end = end.ok_or_else(|| io::Error::other(format!("no device named {name}")))?;
+        Ok(vec![end.into_queue()])
+    }
+}
+
+impl Devices for Drawer {
+    fn open_uplink(&mut self, _: &HostPolicy, _: usize) -> io::Result<Vec<Queue>> {
+        self.take("uplink")
+    }
+
+    fn open_port(&mut self, port: &PortInfo, _: usize) -> io::Result<Vec<Queue>> {
+        self.take(&port.name)
+    }
+
+    fn remove_port(&mut self, port: &PortInfo) {
+        self.put(
+            &format!("removed {}", port.name),
+            ends(FINISHED_ONLY).into_iter().next().unwrap(),
+        );
+    }
+}
+
+/// A running switch, and the far ends of its cables.
+struct Running {
+    handle: HostHandle,
+    thread: Option<JoinHandle<()>>,
+    drawer: Drawer,
+    machines: HashMap<String, End>,
+}
+
+impl Running {
+    fn start(policy: &str, name: &str, uplink: End, detection: Duration) -> Self {
+        let file = file(policy);
+        let drawer = Drawer::default();
+        drawer.put("uplink", uplink);
+        let mut running = Self {
+            handle: HostHandle::new().0,
+            thread: None,
+            drawer: drawer.clone(),
+            machines: HashMap::new(),
+        };
+        for port in file.for_host(name).unwrap().ports {
+            running.plug(&port.name);
+        }
+        let options = HostOptions {
+            duplicate_detection: detection,
+            ..HostOptions::default()
+        };
+        let (handle, inbox) = HostHandle::new();
+        let listener = handle.listener();
+        let host = Host::start(&file, name, &options, Box::new(drawer), listener, None).unwrap();
+        running.handle = handle;
+        running.thread = Some(thread::spawn(move || serve(host, &inbox)));
+        running
+    }
+
+    /// Lays a cable to a machine that is to come.
+    fn plug(&mut self, machine: &str) {
+        let [near, far] = ends(PARTIAL_CHECKSUMS);
+        self.drawer.put(machine, near);
+        self.machines.insert(machine.into(), far);
+    }
+
+    fn machine(&mut self, name: &str) -> &mut End {
+        self.machines.get_mut(name).unwrap()
+    }
+
+    fn apply(&self, policy: &str) -> Result<u64, HostError> {
+        let file = file(policy);
+        self.handle.ask(move |host| host.apply(&file)).unwrap()
+    }
+
+    fn counted(&self) -> (Totals, Vec<(&'static str, u64)>) {
+        let counters = self.handle.ask(|host| host.counters()).unwrap().unwrap();
+        let refused = DropReason::ALL
+            .iter()
+            .map(|reason| (reason.name(), counters.refused(*reason)))
+            .filter(|(_, frames)| *frames > 0);
+        (*counters.totals(), refused.collect())
+    }
+
+    fn wait_until_ready(&self) {
+        while !self.handle.ask(|host| host.is_ready()).unwrap() {
+            thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.handle.stop();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+fn file(policy: &str) -> PolicyFile {
+    PolicyFile::parse(policy, "policy.toml").unwrap()
+}
+
+/// host-1 alone with the provider network, of which the test has the other end.
+fn host_1() -> (Running, End) {
+    let [near, far] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    (Running::start(&policy, "host-1", near, Duration::ZERO), far)
+}
+
+fn both_hosts() -> [Running; 2] {
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let [one, two] = ends(FINISHED_ONLY);
+    [
+        Running::start(&policy, "host-1", one, Duration::ZERO),
+        Running::start(&policy, "host-2", two, Duration::ZERO),
+    ]
+}
+
+fn blue_1_to_2() -> Vec<u8> {
+    ethernet(BLUE_2, BLUE_1, 0x0800, &packet("10.0.0.5", "10.0.0.7"))
+}
+
+/// What the provider network hears until somebody asks for this address.
+fn until_asked(uplink: &mut End, address: &str) -> Vec<u8> {
+    let question = arp(1, (HOST_1, "192.168.4.11"), (NOBODY, address));
+    let question = ethernet(BROADCAST, HOST_1, 0x0806, &question);
+    loop {
+        if uplink.receive() == question {
+            return question;
+        }
+    }
+}
+
+fn host_2_answers() -> Vec<u8> {
+    let answer = arp(2, (HOST_2, "192.168.4.22"), (HOST_1, "192.168.4.11"));
+    ethernet(HOST_1, HOST_2, 0x0806, &answer)
+}
+
+#[test]
+fn a_frame_arrives_as_it_was_sent_at_its_tenants_machine_on_another_host() {
+    let [mut one, mut two] = both_hosts();
+    let frame = blue_1_to_2();
+    one.machine("blue-1").send(&frame);
+    assert_eq!(two.machine("blue-2").receive(), frame);
+    let back = ethernet(BLUE_1, BLUE_2, 0x0800, &packet("10.0.0.7", "10.0.0.5"));
+    two.machine("blue-2").send(&back);
+    assert_eq!(one.machine("blue-1").receive(), back);
+    for host in [&one, &two] {
+        let (totals, refused) = host.counted();
+        assert!(totals.add_up());
+        assert_eq!(refused, []);
+    }
+    assert_eq!(one.counted().0.held, 1);
+    assert_eq!(two.counted().0.transmitted + two.counted().0.held, 1);
+}
+
+#[test]
+fn an_address_is_probed_announced_and_only_then_are_machines_served() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let detection = Duration::from_millis(30);
+    let mut host = Running::start(&policy, "host-1", near, detection);
+    host.machine("blue-1").send(&blue_1_to_2());
+    let probe = arp(1, (HOST_1, "0.0.0.0"), (NOBODY, "192.168.4.11"));
+    let probe = ethernet(BROADCAST, HOST_1, 0x0806, &probe);
+    for _ in 0..3 {
+        assert_eq!(uplink.receive(), probe);
+    }
+    let announcement = arp(1, (HOST_1, "192.168.4.11"), (NOBODY, "192.168.4.11"));
+    let announcement = ethernet(BROADCAST, HOST_1, 0x0806, &announcement);
+    assert_eq!(uplink.receive(), announcement);
+    until_asked(&mut uplink, "192.168.4.22");
+}
+
+#[test]
+fn an_address_that_another_machine_has_is_not_used() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let host = Running::start(&policy, "host-1", near, Duration::from_secs(3600));
+    uplink.receive();
+    let answer = arp(2, (HOST_2, "192.168.4.11"), (HOST_1, "0.0.0.0"));
+    uplink.send(&ethernet(HOST_1, HOST_2, 0x0806, &answer));
+    host.wait_until_ready();
+    let states: Vec<_> = host
+        .handle
+        .ask(|host| host.addresses().map(|own| own.state).collect())
+        .unwrap();
+    assert_eq!(states, [AddressState::Duplicate]);
+}
+
+#[test]
+fn frames_wait_for_their_next_hop_and_leave_in_their_order() {
+    let (mut host, mut uplink) = host_1();
+    for number in 0..4 {
+        let payload = ipv4("10.0.0.5", "10.0.0.7", 253, &[number; 30]);
+        let frame = ethernet(BLUE_2, BLUE_1, 0x0800, &payload);
+        host.machine("blue-1").send(&frame);
+    }
+    until_asked(&mut uplink, "192.168.4.22");
+    while host.counted().0.received < 4 {
+        thread::yield_now();
+    }
+    uplink.send(&host_2_answers());
+    for number in 0..3 {
+        let frame = uplink.receive();
+        assert_eq!(frame[..6], [2, 0, 0, 0, 0, 0x16]);
+        assert_eq!(frame[frame.len() - 30..], [number; 30]);
+    }
+    let (totals, refused) = host.counted();
+    assert_eq!(refused, [("neighbour_queue_full", 1)]);
+    assert_eq!((totals.held, totals.dropped), (3, 1));
+}
+
+#[test]
+fn who_was_not_asked_is_not_believed() {
+    let (mut host, mut uplink) = host_1();
+    uplink.send(&host_2_answers());
+    while host.counted().0.punted < 1 {
+        thread::yield_now();
+    }
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+}
+
+#[test]
+fn a_partial_checksum_is_completed_for_the_wire() {
+    let (mut host, mut uplink) = host_1();
+    let datagram = [
+        0x04, 0x57, 0x08, 0xae, 0x00, 0x0c, 0x00, 0x00, b'h', b'n', b'v', b'!',
+    ];
+    let pseudo_header = [10 << 8, 5, 10 << 8, 7, 17, 12];
+    let sum: u32 = pseudo_header.iter().sum();
+    let mut partial = datagram;
+    partial[6..8].copy_from_slice(&(sum as u16).to_be_bytes());
+    let frame = ethernet(
+        BLUE_2,
+        BLUE_1,
+        0x0800,
+        &ipv4("10.0.0.5", "10.0.0.7", 17, &partial),
+    );
+    let offload = Offload {
+        checksum: Some(PartialChecksum {
+            start: 34,
+            offset: 6,
+        }),
+        ..Offload::NONE
+    };
+    host.machine("blue-1").send_with(&frame, offload);
+    until_asked(&mut uplink, "192.168.4.22");
+    uplink.send(&host_2_answers());
+    let (sent, left) = uplink.receive_with();
+    assert_eq!(left, Offload::NONE);
+    let words: u32 = datagram
+        .chunks(2)
+        .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]))
+        .sum();
+    let mut whole = sum + words;
+    whole = (whole & 0xffff) + (whole >> 16);
+    let expected = !(whole as u16);
+    let at = sent.len() - datagram.len() + 6;
+    assert_eq!(sent[at..at + 2], expected.to_be_bytes());
+}
