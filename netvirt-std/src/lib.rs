@@ -30,12 +30,16 @@
 //! | [`explain`] | a decision in words, with its near misses |
 //! | [`device`] | where frames come from and go to: TAP, AF_PACKET, memory |
 //! | [`cpu`] | what this processor can do for the core's tables |
+//! | [`counters`] | what a switch counted, with names |
 //! | [`report`], [`hex`] | tables of text, and bytes as text |
 
 pub mod capture;
+pub mod control;
+pub mod counters;
 pub mod cpu;
 pub mod demo;
 pub mod device;
+mod echo;
 pub mod explain;
 mod held;
 pub mod hex;

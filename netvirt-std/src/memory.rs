@@ -14,9 +14,10 @@ use netvirt_core::table::{
     Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
 };
 use netvirt_core::{DomainId, HostId, PortId, Vsid};
+use serde::{Deserialize, Serialize};
 
 /// How much the tables of a host can hold. Full tables refuse changes, so leave room for what is to come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCapacity {
     /// Lookup records of any kind.
     pub records: usize,

@@ -1,6 +1,7 @@
 //! Tables of plain text for people.
 
 use std::fmt;
+use std::time::Duration;
 
 /// On which side the cells of a column line up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +110,54 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A number with three digits or so and a prefix of the SI, for rates: `12`, `1.5k`, `3.2M`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Si(pub f64);
+
+impl fmt::Display for Si {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PREFIXES: [&str; 5] = ["", "k", "M", "G", "T"];
+        let mut number = self.0;
+        let mut prefix = 0;
+        // What would be rounded to a thousand is one of the next prefix.
+        while number >= 999.5 && prefix + 1 < PREFIXES.len() {
+            number /= 1000.0;
+            prefix += 1;
+        }
+        let digits = usize::from(number < 99.95 && number.fract() != 0.0);
+        write!(f, "{number:.digits$}{}", PREFIXES[prefix])
+    }
+}
+
+/// A time as people say it, in its two largest units: `48 µs`, `3 min 20 s`, `2 d 4 h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Age(pub Duration);
+
+impl fmt::Display for Age {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
+        let seconds = self.0.as_secs();
+        if seconds == 0 {
+            return match self.0.as_nanos() {
+                0 => f.write_str("0 s"),
+                nanos @ ..1_000 => write!(f, "{nanos} ns"),
+                nanos @ ..1_000_000 => write!(f, "{} µs", nanos / 1_000),
+                nanos => write!(f, "{} ms", nanos / 1_000_000),
+            };
+        }
+        let place = UNITS.iter().position(|(unit, _)| seconds >= *unit);
+        let units = &UNITS[place.unwrap_or(UNITS.len() - 1)..];
+        let (unit, name) = units[0];
+        write!(f, "{} {name}", seconds / unit)?;
+        match units.get(1) {
+            Some((smaller, name)) if seconds % unit / smaller > 0 => {
+                write!(f, " {} {name}", seconds % unit / smaller)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +188,55 @@ blue-gateway   12345
             ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "80.0 MiB"]
         );
         assert!(said[5].ends_with("iB"));
+    }
+
+    #[test]
+    fn rates_have_three_digits_or_so() {
+        let numbers = [
+            0.0,
+            7.0,
+            7.25,
+            99.96,
+            999.4,
+            999.6,
+            1_500.0,
+            99_960.0,
+            3_210_000.0,
+            4e15,
+        ];
+        let said = numbers.map(|number| Si(number).to_string());
+        assert_eq!(
+            said,
+            [
+                "0", "7", "7.2", "100", "999", "1.0k", "1.5k", "100k", "3.2M", "4000T"
+            ]
+        );
+    }
+
+    #[test]
+    fn times_are_said_in_their_two_largest_units() {
+        let said = [
+            0, 1, 59, 60, 61, 3_600, 3_661, 86_399, 86_400, 90_000, 10_000_000,
+        ]
+        .map(|seconds| Age(Duration::from_secs(seconds)).to_string());
+        assert_eq!(
+            said,
+            [
+                "0 s",
+                "1 s",
+                "59 s",
+                "1 min",
+                "1 min 1 s",
+                "1 h",
+                "1 h 1 min",
+                "23 h 59 min",
+                "1 d",
+                "1 d 1 h",
+                "115 d 17 h"
+            ]
+        );
+        let short = [999, 1_000, 48_700, 1_000_000, 999_999_999]
+            .map(|nanos| Age(Duration::from_nanos(nanos)).to_string());
+        assert_eq!(short, ["999 ns", "1 µs", "48 µs", "1 ms", "999 ms"]);
     }
 }

@@ -1,14 +1,17 @@
 //! The command line: what can be asked, and how the answer ends.
 
 mod allocate;
+mod apply;
 mod check;
+mod control;
 mod demo;
 mod policy;
 mod replay;
+mod switch;
 mod trace;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -48,6 +51,24 @@ enum Command {
     /// them. Nothing else in the file is touched, and running it again changes nothing.
     #[command(after_long_help = "Example:\n  netvirt allocate examples/three-tenants.toml")]
     Allocate(PolicyArgs),
+    /// Run the switch of a host.
+    ///
+    /// Carries frames between the virtual machines of this host and the provider network, in the foreground, until SIGTERM
+    /// or SIGINT. Prints `ready` when it does so: first it makes sure that nobody else has its provider addresses. The
+    /// machines' TAPs stay when it ends, and a switch that is started again finds them. Its own provider addresses must
+    /// not be configured on the uplink's interface.
+    #[command(
+        after_long_help = "Example:\n  netvirt switch --policy network.toml --host host-1 --capture wire.pcapng"
+    )]
+    Switch(SwitchArgs),
+    /// Have running switches take a new version of the policy file.
+    ///
+    /// The difference to the version before becomes one transaction: packets see all of it at once, or, if anything is
+    /// wrong with it, nothing. With --hosts all switches prepare it before the first one commits it; then they commit in
+    /// the order given, so name the hosts first that receive what the others will send.
+    #[command(after_long_help = "Examples:\n  netvirt apply network.toml\n  \
+        netvirt apply --hosts /run/netvirt/host-2.sock /run/netvirt/host-1.sock network.toml")]
+    Apply(ApplyArgs),
     /// Push captured frames through a host's switch, offline.
     ///
     /// The frames of all captures arrive in the order of their timestamps, and the switch does with them what it
@@ -87,6 +108,70 @@ struct DemoArgs {
 struct PolicyArgs {
     /// The policy file (TOML).
     file: PathBuf,
+}
+
+#[derive(Args)]
+struct SwitchArgs {
+    /// The policy file (TOML).
+    #[arg(long, value_name = "FILE")]
+    policy: PathBuf,
+    /// The host whose switch it is.
+    #[arg(long, value_name = "NAME")]
+    host: String,
+    /// Where it is controlled [default: /run/netvirt/NAME.sock].
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+    /// Write all frames that come in and leave to this file (pcapng).
+    #[arg(long, value_name = "FILE.pcapng")]
+    capture: Option<PathBuf>,
+    /// How many lookup records there shall be room for, if the policy file has fewer.
+    #[arg(long, value_name = "NUMBER", default_value_t = 4096)]
+    records: usize,
+    /// How many workers, each with a queue of every device.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    workers: u8,
+    /// How long to ask whether somebody else has a provider address before it is used; 0 does not ask.
+    #[arg(long, value_name = "MILLISECONDS", default_value_t = 300)]
+    duplicate_detection: u64,
+    /// What to log: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: tracing::Level,
+}
+
+#[derive(Args)]
+struct ApplyArgs {
+    /// The policy file (TOML).
+    #[arg(required_unless_present_any = ["commit", "abort", "hosts"])]
+    file: Option<PathBuf>,
+    /// The control socket of the switch [default: the only one in /run/netvirt].
+    #[arg(long, value_name = "SOCKET", conflicts_with = "hosts")]
+    control: Option<PathBuf>,
+    /// Make the version ready, and let packets see nothing of it yet.
+    #[arg(long, conflicts_with_all = ["commit", "abort", "hosts"])]
+    prepare: bool,
+    /// Put in force what was prepared.
+    #[arg(long, conflicts_with_all = ["file", "abort", "hosts"])]
+    commit: bool,
+    /// Forget what was prepared.
+    #[arg(long, conflicts_with_all = ["file", "hosts"])]
+    abort: bool,
+    /// The control sockets of all switches that shall take it, in the order in which they commit; then the file.
+    #[arg(long, value_name = "SOCKET", num_args = 1..)]
+    hosts: Vec<PathBuf>,
+}
+
+impl ApplyArgs {
+    /// The sockets and the file. A file behind `--hosts` is taken for one of the sockets at first.
+    fn hosts_and_file(&self) -> Result<(&[PathBuf], Option<&Path>), Failure> {
+        match (&self.file, &self.hosts[..]) {
+            (Some(file), hosts) => Ok((hosts, Some(file))),
+            (None, []) => Ok((&[], None)),
+            (None, [hosts @ .., file]) if !hosts.is_empty() => Ok((hosts, Some(file))),
+            (None, _) => Err(Failure::Impossible(
+                "--hosts needs the sockets of the switches and then the policy file".into(),
+            )),
+        }
+    }
 }
 
 #[derive(Args)]
@@ -146,6 +231,8 @@ pub fn run() -> ExitCode {
         Command::Check(PolicyArgs { file }) => check::run(&file, &mut out),
         Command::Allocate(PolicyArgs { file }) => allocate::run(&file, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
+        Command::Switch(args) => switch::run(&args),
+        Command::Apply(args) => apply::run(&args, &mut out),
         Command::Trace(args) => trace::run(&args, &mut out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {

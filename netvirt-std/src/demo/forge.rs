@@ -6,31 +6,18 @@ use netvirt_core::MacAddress;
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     ArpOperation, ArpPacket, ArpRepr, EthernetAddress, EthernetFrame, EthernetProtocol,
-    EthernetRepr, Icmpv4Packet, Icmpv4Repr, IpProtocol, Ipv4Packet, Ipv4Repr,
+    EthernetRepr, IpProtocol, Ipv4Packet, Ipv4Repr,
 };
 
-/// The two ends of a frame.
-#[derive(Debug, Clone, Copy)]
-pub struct Ends<A> {
-    /// Where it says that it comes from.
-    pub from: A,
-    /// Where it goes.
-    pub to: A,
-}
+use crate::echo::{Ends, echo_request};
 
 /// A ping. The text makes it one of a kind.
 pub fn ping(macs: Ends<MacAddress>, addresses: Ends<Ipv4Addr>, text: &str) -> Vec<u8> {
-    let message = Icmpv4Repr::EchoRequest {
-        ident: 0x6e76,
-        seq_no: 0,
-        data: text.as_bytes(),
+    let addresses = Ends {
+        from: addresses.from.into(),
+        to: addresses.to.into(),
     };
-    let mut bytes = vec![0; message.buffer_len()];
-    message.emit(
-        &mut Icmpv4Packet::new_unchecked(&mut bytes),
-        &ChecksumCapabilities::default(),
-    );
-    ipv4(macs, addresses, IpProtocol::Icmp, &bytes)
+    echo_request(macs, addresses, text.as_bytes()).expect("both addresses are IPv4")
 }
 
 /// An NVGRE packet with a frame inside.

@@ -8,8 +8,9 @@ use netvirt_core::datapath::DropReason;
 
 use super::DemoError;
 use super::attempt::{Act, Attempt, Deed, Expected};
-use super::forge::{self, Ends};
+use super::forge;
 use super::network::Network;
+use crate::echo::Ends;
 
 const MIB: usize = 1 << 20;
 

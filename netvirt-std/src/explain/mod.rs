@@ -6,6 +6,7 @@
 mod edit;
 mod names;
 mod near_miss;
+mod next_hop;
 mod reason;
 mod step;
 
@@ -20,10 +21,11 @@ use serde::Serialize;
 
 pub use edit::{ToldEdit, ToldFrame, ToldRewrite};
 pub use names::Names;
+pub use next_hop::{NextHopQuery, NoSender, SelectedNextHop, select_next_hop};
 pub use step::{ToldRecord, ToldStep};
 
 use crate::policy_file::HostPolicy;
-use crate::switch::{self, DecisionKind};
+use crate::switch::{self, DecisionKind, Sent};
 
 /// Why a host's switch does with a frame what it does. Its JSON keys come in the order of these fields.
 #[derive(Debug, Serialize)]
@@ -62,24 +64,22 @@ pub fn explain(
     port: &str,
     frame: &Frame<'_>,
 ) -> Explanation {
-    let mut worker = Worker::new(Counters::new(none(), none()));
-    let mut steps = Steps(Vec::new());
-    let verdict = worker.process_observed(policy, frame, &mut steps);
+    let Decided {
+        steps,
+        verdict,
+        outgoing,
+    } = Decided::by(policy, frame);
     let names = Names { host, policy };
     let kind = DecisionKind::of(&verdict.outcome);
-    // An answer to a frame that is not all at hand cannot be written.
-    let outgoing = switch::outgoing(policy, &verdict, frame, &mut Vec::new())
-        .ok()
-        .flatten();
     let case = near_miss::Case {
         names,
         frame,
-        steps: &steps.0,
+        steps: &steps,
         verdict: &verdict,
     };
     Explanation {
         port: port.to_owned(),
-        steps: step::told(&steps.0, names, port),
+        steps: step::told(&steps, names, port),
         verdict: kind.name(),
         reason: verdict.reason.map(DropReason::name),
         punt: kind.punt_name(),
@@ -91,6 +91,28 @@ pub fn explain(
             .map(|edit| ToldEdit::of(edit, frame, outgoing.as_ref())),
         out: outgoing.map(|sent| ToldFrame::of(&sent, host)),
         near_misses: case.near_misses(),
+    }
+}
+
+/// What the datapath decided about a frame that nobody counts.
+struct Decided<'p> {
+    steps: Vec<Step>,
+    verdict: Verdict<'p>,
+    /// What leaves because of it. An answer to a frame that is not all at hand cannot be written.
+    outgoing: Option<Sent>,
+}
+
+impl<'p> Decided<'p> {
+    fn by(policy: &'p Policy<'_>, frame: &Frame<'_>) -> Self {
+        let mut worker = Worker::new(Counters::new(none(), none()));
+        let mut steps = Steps(Vec::new());
+        let verdict = worker.process_observed(policy, frame, &mut steps);
+        let outgoing = switch::outgoing(policy, &verdict, frame, &mut Vec::new());
+        Self {
+            steps: steps.0,
+            verdict,
+            outgoing: outgoing.ok().flatten(),
+        }
     }
 }
 

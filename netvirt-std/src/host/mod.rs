@@ -28,6 +28,7 @@ pub use error::HostError;
 pub use neighbours::KnownNeighbour;
 pub use path_mtus::LearntMtu;
 pub use ports::{Devices, Queue};
+pub(crate) use service::yield_to_workers;
 pub use service::{HostGone, HostHandle, Inbox, serve};
 
 use addresses::{AddressStep, Addresses};
@@ -73,7 +74,7 @@ impl Default for HostOptions {
 
 /// The switch of one host, and all that it knows.
 pub struct Host {
-    policy: HostPolicy,
+    policy: Arc<HostPolicy>,
     prepared: Option<Prepared>,
     writer: PolicyWriter,
     capacity: HostCapacity,
@@ -87,12 +88,14 @@ pub struct Host {
     neighbours: Neighbours,
     path_mtus: PathMtus,
     capture: Option<CaptureSender>,
+    /// What is to be done as soon as frames of machines are carried.
+    when_ready: Option<Box<dyn FnOnce() + Send>>,
     started: Instant,
 }
 
 /// A version of the policy that was found good and waits to be committed.
 struct Prepared {
-    policy: HostPolicy,
+    policy: Arc<HostPolicy>,
     version: u64,
     /// The tables change; otherwise only what lies outside them does.
     has_changes: bool,
@@ -123,7 +126,7 @@ impl Host {
         events: impl Fn(Event) + Send + Clone + 'static,
         capture: Option<CaptureSender>,
     ) -> Result<Self, HostError> {
-        let policy = file.for_host(name)?;
+        let policy = Arc::new(file.for_host(name)?);
         let capacity = HostCapacity::for_changes(&policy.changes)
             .at_least(&HostCapacity::for_records(options.records));
         let writer = PolicyWriter::new(&capacity, random_seed());
@@ -151,7 +154,7 @@ impl Host {
             capture.name(Ingress::Uplink(UPLINK), "uplink");
         }
         let mut host = Self {
-            policy: policy.clone(),
+            policy: Arc::clone(&policy),
             prepared: None,
             writer,
             capacity,
@@ -163,6 +166,7 @@ impl Host {
             neighbours: Neighbours::default(),
             path_mtus: PathMtus::default(),
             capture,
+            when_ready: None,
             started: Instant::now(),
         };
         let changes = policy.changes.clone();
@@ -178,7 +182,7 @@ impl Host {
     /// [`HostError`]; then nothing is prepared.
     pub fn prepare(&mut self, file: &PolicyFile) -> Result<u64, HostError> {
         self.abort();
-        let policy = file.for_host_after(&self.policy.name, &self.policy.numbering)?;
+        let policy = Arc::new(file.for_host_after(&self.policy.name, &self.policy.numbering)?);
         if policy.uplink_interface != self.policy.uplink_interface {
             return Err(HostError::OtherUplink);
         }
@@ -189,7 +193,7 @@ impl Host {
 
     fn prepare_changes(
         &mut self,
-        policy: HostPolicy,
+        policy: Arc<HostPolicy>,
         mut changes: Vec<Change>,
         before: &[PortInfo],
         has_machine: impl Fn(&str) -> bool,
@@ -339,7 +343,17 @@ impl Host {
                 }
             }
         }
+        if self.is_ready()
+            && let Some(when_ready) = self.when_ready.take()
+        {
+            when_ready();
+        }
         Ok(())
+    }
+
+    /// Has something done on the host's thread as soon as the switch [is ready](Self::is_ready).
+    pub fn when_ready(&mut self, action: impl FnOnce() + Send + 'static) {
+        self.when_ready = Some(Box::new(action));
     }
 
     /// Whether frames of machines are carried.
@@ -542,7 +556,7 @@ impl Host {
     }
 
     /// The policy that is in force, with its names.
-    pub const fn policy(&self) -> &HostPolicy {
+    pub const fn policy(&self) -> &Arc<HostPolicy> {
         &self.policy
     }
 

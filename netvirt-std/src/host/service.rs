@@ -103,7 +103,7 @@ pub fn serve(mut host: Host, inbox: &Inbox) {
 }
 
 /// Lets workers go first where both want the same processor: a large transaction can wait, frames cannot.
-fn yield_to_workers() {
+pub(crate) fn yield_to_workers() {
     const NICER: i32 = 10;
     // On Linux a priority belongs to a thread. Without it all is right still, only less smooth.
     let _ = setpriority_process(Some(gettid()), NICER);

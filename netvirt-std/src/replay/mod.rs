@@ -1,12 +1,10 @@
 //! Pushing captured frames through the datapath of a host, offline.
 
-mod counters;
 mod input;
 mod line;
 mod recording;
 mod run;
 
-pub use counters::{Count, CounterLine, PortLine, SubnetLine};
 pub use input::{InputError, Place, PortCapture, frames_in_order};
 pub use line::{FrameLine, OutLine};
 pub use recording::Recording;

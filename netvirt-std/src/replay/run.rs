@@ -7,10 +7,10 @@ use netvirt_core::table::Seed;
 use netvirt_core::trace::{Observer, Step};
 use netvirt_core::wire::Facts;
 
-use super::counters::CounterLine;
 use super::input::Place;
 use super::line::FrameLine;
 use crate::capture::CapturedFrame;
+use crate::counters::CounterReport;
 use crate::policy_file::HostPolicy;
 use crate::switch::{Decision, Sent, Switch};
 
@@ -96,8 +96,14 @@ impl<'h> Replay<'h> {
     }
 
     /// What was counted so far.
-    pub fn counters(&self) -> CounterLine<'h> {
-        CounterLine::of(&self.switch, self.host)
+    pub fn counters(&self) -> CounterReport {
+        let switch = &self.switch;
+        CounterReport::new(
+            switch.worker().counters(),
+            switch.policy(),
+            self.host,
+            Some(switch.released()),
+        )
     }
 }
 

@@ -1,18 +1,19 @@
-//! What was counted, at the end.
+//! What a switch counted, with the names that the operator gave.
 
 use std::fmt;
 
-use netvirt_core::counters::Tally;
+use netvirt_core::counters::{Counters, Tally};
 use netvirt_core::datapath::DropReason;
-use serde::{Serialize, Serializer};
+use netvirt_core::policy::Policy;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::policy_file::HostPolicy;
 use crate::report::{Align, Table};
-use crate::switch::Switch;
 
 /// All counters of a switch. Its JSON keys come in the order of these fields.
-#[derive(Debug, Serialize)]
-pub struct CounterLine<'h> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterReport {
     /// The version of the policy.
     pub policy_version: u64,
     /// Frames that arrived: as many as the next seven lines add up to.
@@ -31,22 +32,23 @@ pub struct CounterLine<'h> {
     pub held: u64,
     /// Frames thrown away.
     pub dropped: u64,
-    /// Held frames that were sent when their next hop answered.
-    pub released: u64,
+    /// Held frames that were sent when their next hop answered, where somebody counts them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released: Option<u64>,
     /// Refused frames by reason, every reason in its own order.
-    #[serde(serialize_with = "as_map")]
-    pub reasons: Vec<(&'static str, u64)>,
+    #[serde(serialize_with = "as_map", deserialize_with = "from_map")]
+    pub reasons: Vec<(String, u64)>,
     /// By port, in the order of the policy.
-    pub ports: Vec<PortLine<'h>>,
+    pub ports: Vec<PortCount>,
     /// By virtual subnet, in the order of the policy.
-    pub subnets: Vec<SubnetLine<'h>>,
+    pub subnets: Vec<SubnetCount>,
 }
 
 /// The counters of a port.
-#[derive(Debug, Serialize)]
-pub struct PortLine<'h> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortCount {
     /// The machine.
-    pub port: &'h str,
+    pub port: String,
     /// From the machine.
     pub received: Count,
     /// To the machine.
@@ -56,12 +58,12 @@ pub struct PortLine<'h> {
 }
 
 /// The counters of a virtual subnet.
-#[derive(Debug, Serialize)]
-pub struct SubnetLine<'h> {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SubnetCount {
     /// Its VSID.
     pub vsid: u32,
     /// Its routing domain.
-    pub domain: &'h str,
+    pub domain: String,
     /// Sent by machines of this host.
     pub sent: Count,
     /// Received from other hosts.
@@ -71,7 +73,7 @@ pub struct SubnetLine<'h> {
 }
 
 /// Frames, and their bytes as they came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Count {
     /// Frames.
     pub frames: u64,
@@ -85,37 +87,65 @@ impl From<Tally> for Count {
     }
 }
 
-fn as_map<S: Serializer>(reasons: &[(&str, u64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(reasons.iter().copied())
+fn as_map<S: Serializer>(reasons: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(reasons.iter().map(|(name, number)| (name, number)))
 }
 
-impl<'h> CounterLine<'h> {
-    /// What a switch counted.
-    pub fn of(switch: &Switch, host: &'h HostPolicy) -> Self {
-        let counters = switch.worker().counters();
+fn from_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, u64)>, D::Error> {
+    deserializer.deserialize_map(InOrder)
+}
+
+/// Keeps the order of a map.
+struct InOrder;
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Vec<(String, u64)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers by reason")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+impl CounterReport {
+    /// What was counted under a policy. Who sends held frames says how many.
+    pub fn new(
+        counters: &Counters<'_>,
+        policy: &Policy<'_>,
+        host: &HostPolicy,
+        released: Option<u64>,
+    ) -> Self {
         let totals = counters.totals();
         let reasons = DropReason::ALL.iter();
         let ports = host.ports.iter().map(|port| {
             let counted = counters.port(port.port);
-            PortLine {
-                port: &port.name,
+            PortCount {
+                port: port.name.clone(),
                 received: counted.received.into(),
                 delivered: counted.delivered.into(),
                 refused: counted.refused,
             }
         });
         let subnets = host.subnets.iter().map(|subnet| {
-            let counted = counters.subnet(switch.policy(), subnet.vsid);
-            SubnetLine {
+            let counted = counters.subnet(policy, subnet.vsid);
+            let domain = host.domain_name(subnet.domain).unwrap_or_default();
+            SubnetCount {
                 vsid: subnet.vsid.get(),
-                domain: host.domain_name(subnet.domain).unwrap_or_default(),
+                domain: domain.to_owned(),
                 sent: counted.sent.into(),
                 received: counted.received.into(),
                 refused: counted.refused,
             }
         });
         Self {
-            policy_version: switch.policy().version(),
+            policy_version: policy.version(),
             received: totals.received,
             delivered: totals.delivered,
             transmitted: totals.transmitted,
@@ -124,9 +154,9 @@ impl<'h> CounterLine<'h> {
             punted: totals.punted,
             held: totals.held,
             dropped: totals.dropped,
-            released: switch.released(),
+            released,
             reasons: reasons
-                .map(|reason| (reason.name(), counters.refused(*reason)))
+                .map(|reason| (reason.name().to_owned(), counters.refused(*reason)))
                 .collect(),
             ports: ports.collect(),
             subnets: subnets.collect(),
@@ -135,7 +165,7 @@ impl<'h> CounterLine<'h> {
 }
 
 /// Tables for people. What is zero among the totals and reasons is left out.
-impl fmt::Display for CounterLine<'_> {
+impl fmt::Display for CounterReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -151,7 +181,7 @@ impl fmt::Display for CounterLine<'_> {
     }
 }
 
-impl CounterLine<'_> {
+impl CounterReport {
     fn totals(&self) -> Table<2> {
         let totals = [
             ("delivered", self.delivered),
@@ -160,7 +190,7 @@ impl CounterLine<'_> {
             ("replied", self.replied),
             ("punted", self.punted),
             ("held", self.held),
-            ("  of these released", self.released),
+            ("  of these released", self.released.unwrap_or(0)),
             ("dropped", self.dropped),
         ];
         let mut table = Table::new([("frames", Align::Left), ("number", Align::Right)]);
@@ -189,7 +219,7 @@ impl CounterLine<'_> {
             ("refused", Align::Right),
         ]);
         for line in &self.ports {
-            let PortLine {
+            let PortCount {
                 port,
                 received,
                 delivered,
@@ -218,7 +248,7 @@ impl CounterLine<'_> {
             ("refused", Align::Right),
         ]);
         for line in &self.subnets {
-            let SubnetLine {
+            let SubnetCount {
                 vsid,
                 domain,
                 sent,

@@ -1,0 +1,328 @@
+//! Asking a running switch, from programs that may wait.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+use tokio::runtime::Runtime;
+
+use super::list::Resource;
+use super::policy::{Aborted, Taken};
+use super::problem::Problem;
+use super::question::TraceRequest;
+use super::resources::Status;
+use crate::counters::CounterReport;
+use crate::explain::NextHopQuery;
+
+/// A switch that is asked through its control socket.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+    runtime: Runtime,
+}
+
+/// In which form an explanation is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Form {
+    const fn media_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+/// Why a switch does not answer, or not as wanted.
+#[derive(Debug)]
+pub enum ClientError {
+    /// Nobody answers.
+    NoSwitch {
+        /// The socket.
+        socket: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The switch broke off in the midst of it.
+    BrokenOff {
+        /// The socket.
+        socket: PathBuf,
+        /// In words.
+        error: String,
+    },
+    /// Whoever answers is no switch of this version.
+    Strange {
+        /// The socket.
+        socket: PathBuf,
+        /// In words.
+        answer: String,
+    },
+    /// The switch refuses.
+    Refused {
+        /// The status of its answer.
+        status: u16,
+        /// What is wrong.
+        problem: Problem,
+    },
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSwitch { socket, error } => {
+                let remedy = match error.kind() {
+                    io::ErrorKind::PermissionDenied => {
+                        "only root and who runs the switch may ask it"
+                    }
+                    _ => "is `netvirt switch` running? --control says which socket it serves",
+                };
+                write!(
+                    f,
+                    "no switch answers at {}: {error}; {remedy}",
+                    socket.display()
+                )
+            }
+            Self::BrokenOff { socket, error } => write!(
+                f,
+                "the switch at {} broke off: {error}; see what it wrote on standard error, and ask again",
+                socket.display()
+            ),
+            Self::Strange { socket, answer } => write!(
+                f,
+                "what {} answers is not understood: {answer}; is the switch of another version?",
+                socket.display()
+            ),
+            Self::Refused { problem, .. } => f.write_str(&problem.error),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl Client {
+    /// A client of the switch at this socket. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// The system has no resources left.
+    pub fn new(socket: &Path) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()?;
+        Ok(Self {
+            socket: socket.to_owned(),
+            runtime,
+        })
+    }
+
+    /// Where the switch is asked.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// How the switch does. The longest stalls begin again from nothing.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn status(&self) -> Result<Status, ClientError> {
+        self.read(&self.get("/v1/status")?)
+    }
+
+    /// What it counted.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn counters(&self) -> Result<CounterReport, ClientError> {
+        self.read(&self.get("/v1/counters")?)
+    }
+
+    /// Objects of a kind, those that have one of the values in each field that is named.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn list<T: Resource>(&self, filter: &[(String, String)]) -> Result<Vec<T>, ClientError> {
+        self.read(&self.list_json(T::NAME, filter)?)
+    }
+
+    /// The same as the switch wrote it, also for `status` and `counters`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn list_json(&self, name: &str, filter: &[(String, String)]) -> Result<Bytes, ClientError> {
+        self.get(&format!("/v1/{name}{}", query(filter)))
+    }
+
+    /// Explains a frame.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn trace(&self, request: &TraceRequest, form: Form) -> Result<Bytes, ClientError> {
+        let body = serde_json::to_vec(request).map_err(|error| self.strange(&error))?;
+        self.ask(Method::POST, "/v1/trace", form, body)
+    }
+
+    /// Where packets go next.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn next_hop(&self, asked: &NextHopQuery, form: Form) -> Result<Bytes, ClientError> {
+        let source = asked.source.map(|source| ("source", source.to_string()));
+        let parameters = [
+            ("vsid", asked.vsid.to_string()),
+            ("destination", asked.destination.to_string()),
+        ];
+        let parameters = parameters.into_iter().chain(source);
+        let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
+        let path = format!("/v1/next-hop{}", query(&parameters.collect::<Vec<_>>()));
+        self.ask(Method::GET, &path, form, Vec::new())
+    }
+
+    /// Puts the text of a policy file in force. `name` stands in diagnostics.
+    ///
+    /// # Errors
+    /// [`ClientError`]; the policy is then as it was.
+    pub fn apply(&self, text: String, name: &str) -> Result<Taken, ClientError> {
+        self.post_policy("/v1/policy", text, name)
+    }
+
+    /// Makes it ready to be committed.
+    ///
+    /// # Errors
+    /// [`ClientError`]; nothing is prepared then.
+    pub fn prepare(&self, text: String, name: &str) -> Result<Taken, ClientError> {
+        self.post_policy("/v1/policy/prepare", text, name)
+    }
+
+    /// Puts in force what was prepared.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn commit(&self) -> Result<Taken, ClientError> {
+        self.read(&self.post("/v1/policy/commit", Vec::new())?)
+    }
+
+    /// Forgets what was prepared.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn abort(&self) -> Result<Aborted, ClientError> {
+        self.read(&self.post("/v1/policy/abort", Vec::new())?)
+    }
+
+    fn post_policy(&self, path: &str, text: String, name: &str) -> Result<Taken, ClientError> {
+        let name = query(&[("name".to_owned(), name.to_owned())]);
+        self.read(&self.post(&format!("{path}{name}"), text.into_bytes())?)
+    }
+
+    fn get(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.ask(Method::GET, path, Form::Json, Vec::new())
+    }
+
+    fn post(&self, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
+        self.ask(Method::POST, path, Form::Json, body)
+    }
+
+    /// The body of a successful answer.
+    fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        form: Form,
+        body: Vec<u8>,
+    ) -> Result<Bytes, ClientError> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(HOST, "netvirt")
+            .header(ACCEPT, form.media_type())
+            .body(Full::new(Bytes::from(body)))
+            .map_err(|error| self.strange(&error))?;
+        let (status, body) = self.runtime.block_on(self.exchange(request))?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        Err(ClientError::Refused {
+            status: status.as_u16(),
+            problem: self.read(&body)?,
+        })
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
+        let stream = UnixStream::connect(&self.socket).await;
+        let stream = stream.map_err(|error| ClientError::NoSwitch {
+            socket: self.socket.clone(),
+            error,
+        })?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.broken_off(&error))?;
+        let answer = async {
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            Ok((status, answer.into_body().collect().await?.to_bytes()))
+        };
+        tokio::pin!(answer);
+        tokio::select! {
+            answer = &mut answer => answer,
+            // The connection may end before its last bytes are looked at.
+            _ = connection => answer.await,
+        }
+        .map_err(|error: hyper::Error| self.broken_off(&error))
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+        serde_json::from_slice(body).map_err(|error| self.strange(&error))
+    }
+
+    fn broken_off(&self, error: &hyper::Error) -> ClientError {
+        ClientError::BrokenOff {
+            socket: self.socket.clone(),
+            error: error.to_string(),
+        }
+    }
+
+    fn strange(&self, error: &dyn std::error::Error) -> ClientError {
+        ClientError::Strange {
+            socket: self.socket.clone(),
+            answer: error.to_string(),
+        }
+    }
+}
+
+/// The query part of a path.
+fn query(parameters: &[(String, String)]) -> String {
+    let mut query = String::new();
+    for (name, value) in parameters {
+        let before = if query.is_empty() { '?' } else { '&' };
+        query.push(before);
+        query.extend([&*escaped(name), "=", &*escaped(value)]);
+    }
+    query
+}
+
+/// Everything that may mean something in a query is written by its number (RFC 3986 §2.1).
+fn escaped(text: &str) -> String {
+    let bytes = text.bytes().map(|byte| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+            char::from(byte).to_string()
+        }
+        _ => format!("%{byte:02X}"),
+    });
+    bytes.collect()
+}

@@ -1,0 +1,212 @@
+//! Which objects of a list are wanted.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use netvirt_core::{MacAddress, Prefix};
+use serde::de::value::Error;
+use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+use serde::{Serialize, forward_to_deserialize_any};
+use serde_json::Value;
+
+/// Objects that have, in each field that is named, one of the values that are named for it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Filter {
+    wanted: Vec<(&'static str, Wanted)>,
+}
+
+/// A value as it was written, and as the switch writes it.
+#[derive(Debug, Clone)]
+struct Wanted {
+    texts: Vec<String>,
+}
+
+/// A field that the objects do not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownField {
+    /// The field that was named.
+    pub field: String,
+    /// Those that there are.
+    pub known: &'static [&'static str],
+}
+
+impl fmt::Display for UnknownField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { field, known } = self;
+        if known.is_empty() {
+            return f.write_str("there is nothing to filter on");
+        }
+        write!(
+            f,
+            "there is no field {field:?}: filter on {}",
+            known.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for UnknownField {}
+
+impl Filter {
+    /// Reads the fields and values of a query.
+    pub fn of<T: DeserializeOwned>(query: Vec<(String, String)>) -> Result<Self, UnknownField> {
+        let known = fields_of::<T>();
+        let wanted = query.into_iter().map(|(field, value)| {
+            match known.iter().find(|known| **known == field) {
+                Some(field) => Ok((*field, Wanted::new(value))),
+                None => Err(UnknownField { field, known }),
+            }
+        });
+        Ok(Self {
+            wanted: wanted.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether an object is wanted.
+    pub fn takes(&self, object: &impl Serialize) -> bool {
+        if self.wanted.is_empty() {
+            return true;
+        }
+        let Ok(Value::Object(object)) = serde_json::to_value(object) else {
+            return false;
+        };
+        self.wanted.iter().all(|(field, _)| {
+            let value = object.get(*field).unwrap_or(&Value::Null);
+            let same_field = self.wanted.iter().filter(|(other, _)| other == field);
+            same_field.into_iter().any(|(_, wanted)| wanted.is(value))
+        })
+    }
+}
+
+impl Wanted {
+    /// Addresses can be written in several ways.
+    fn new(text: String) -> Self {
+        let address = text.parse::<IpAddr>().ok().map(|it| it.to_string());
+        let prefix = text.parse::<Prefix>().ok().map(|it| it.to_string());
+        let mac = text.parse::<MacAddress>().ok().map(|it| it.to_string());
+        let others = [address, prefix, mac].into_iter().flatten();
+        Self {
+            texts: others.chain([text]).collect(),
+        }
+    }
+
+    /// Nothing is wanted by an empty value, and of a list one is enough.
+    fn is(&self, value: &Value) -> bool {
+        let has = |text: &str| self.texts.iter().any(|wanted| wanted == text);
+        match value {
+            Value::Null => has(""),
+            Value::Bool(_) | Value::Number(_) => has(&value.to_string()),
+            Value::String(text) => has(text),
+            Value::Array(values) if values.is_empty() => has(""),
+            Value::Array(values) => values.iter().any(|value| self.is(value)),
+            Value::Object(_) => false,
+        }
+    }
+}
+
+/// The fields that a kind of object has.
+pub fn fields_of<T: DeserializeOwned>() -> &'static [&'static str] {
+    let mut fields = [].as_slice();
+    // It fails as soon as it has told the names of its fields.
+    let _ = T::deserialize(FieldNames(&mut fields));
+    fields
+}
+
+/// Reads nothing but which fields are asked for.
+struct FieldNames<'f>(&'f mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for FieldNames<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
+        Err(Error::custom("no structure"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        *self.0 = fields;
+        self.deserialize_any(visitor)
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Serialize, Deserialize)]
+    struct Thing {
+        vsid: u32,
+        name: Option<String>,
+        mac: String,
+        addresses: Vec<IpAddr>,
+        usable: bool,
+    }
+
+    fn takes(query: &[(&str, &str)]) -> Result<bool, UnknownField> {
+        let thing = Thing {
+            vsid: 5001,
+            name: None,
+            mac: "06:06:00:00:00:05".to_owned(),
+            addresses: ["10.0.0.5", "fd00::5"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+            usable: true,
+        };
+        let query = query
+            .iter()
+            .map(|(field, value)| (field.to_string(), value.to_string()));
+        Ok(Filter::of::<Thing>(query.collect())?.takes(&thing))
+    }
+
+    #[test]
+    fn fields_are_all_and_values_are_any() {
+        for (query, expected) in [
+            (&[][..], true),
+            (&[("vsid", "5001")], true),
+            (&[("vsid", "6001")], false),
+            (&[("vsid", "6001"), ("vsid", "5001")], true),
+            (&[("vsid", "5001"), ("usable", "true")], true),
+            (&[("vsid", "5001"), ("usable", "false")], false),
+            (&[("vsid", "6001"), ("usable", "true")], false),
+        ] {
+            assert_eq!(takes(query), Ok(expected), "{query:?}");
+        }
+    }
+
+    #[test]
+    fn values_are_known_however_they_are_written() {
+        for (field, value, expected) in [
+            ("mac", "06:06:00:00:00:05", true),
+            ("mac", "06-06-00-00-00-05", true),
+            ("mac", "060600000005", true),
+            ("mac", "060600000006", false),
+            ("addresses", "10.0.0.5", true),
+            ("addresses", "FD00:0::5", true),
+            ("addresses", "10.0.0.6", false),
+            ("addresses", "", false),
+            ("name", "", true),
+            ("name", "null", false),
+        ] {
+            assert_eq!(takes(&[(field, value)]), Ok(expected), "{field}={value}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_does_not_exist_is_told_with_those_that_do() {
+        let error = takes(&[("vsid", "5001"), ("macs", "1")]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no field \"macs\": filter on vsid, name, mac, addresses, usable"
+        );
+    }
+}

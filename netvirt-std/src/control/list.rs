@@ -1,0 +1,118 @@
+//! Answering with a list, however long.
+
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use http_body_util::channel::{Channel, Sender};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::access::Access;
+use super::filter::Filter;
+use super::problem::Refusal;
+
+/// Bytes that are handed over at once, and how many of these may wait for whoever asked.
+const PIECE: usize = 64 << 10;
+const PIECES: usize = 4;
+
+/// A kind of object that a switch lists.
+pub trait Resource: Serialize + DeserializeOwned + Send + 'static {
+    /// Its name in paths and on the command line.
+    const NAME: &'static str;
+
+    /// A table for people.
+    fn table(objects: &[Self]) -> String;
+}
+
+/// Where the objects come from.
+pub(super) trait Listed: Resource {
+    /// All of them as they are now. What is costly about each is left to the iteration.
+    fn list(access: &Access) -> Result<impl Iterator<Item = Self>, Refusal>;
+}
+
+pub(super) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// The fields and values of a query.
+pub(super) fn filter_of<T: DeserializeOwned>(parameters: Parameters) -> Result<Filter, Refusal> {
+    let Query(parameters) =
+        parameters.map_err(|rejection| Refusal::malformed(rejection.body_text()))?;
+    Filter::of::<T>(parameters).map_err(|unknown| Refusal::malformed(unknown.to_string()))
+}
+
+/// Answers with all objects that the query asks for, as a JSON array, one object a line. They are made and sent piece
+/// by piece on a thread of their own.
+pub(super) async fn list<T: Listed>(
+    State(access): State<Access>,
+    parameters: Parameters,
+) -> Result<Response, Refusal> {
+    let filter = filter_of::<T>(parameters)?;
+    let (sender, body) = Channel::<Bytes>::new(PIECES);
+    let (begin, begun) = oneshot::channel();
+    let runtime = Handle::current();
+    tokio::task::spawn_blocking(move || match T::list(&access) {
+        Err(refusal) => {
+            let _ = begin.send(Err(refusal));
+        }
+        Ok(objects) => {
+            let _ = begin.send(Ok(()));
+            let wanted = objects.filter(|object| filter.takes(object));
+            Pieces::new(sender, runtime).send_all(wanted);
+        }
+    });
+    begun
+        .await
+        .unwrap_or_else(|_panicked| Err(Refusal::internal()))?;
+    Ok(([(CONTENT_TYPE, "application/json")], Body::new(body)).into_response())
+}
+
+struct Pieces {
+    sender: Sender<Bytes>,
+    runtime: Handle,
+    piece: Vec<u8>,
+}
+
+/// Whoever asked is not there any more.
+struct NobodyThere;
+
+impl Pieces {
+    fn new(sender: Sender<Bytes>, runtime: Handle) -> Self {
+        Self {
+            sender,
+            runtime,
+            piece: Vec::new(),
+        }
+    }
+
+    fn send_all(mut self, objects: impl Iterator<Item = impl Serialize>) {
+        // Who does not listen to the end needs no more of it.
+        let _ = self.try_send_all(objects);
+    }
+
+    fn try_send_all(
+        &mut self,
+        objects: impl Iterator<Item = impl Serialize>,
+    ) -> Result<(), NobodyThere> {
+        let mut before = "[";
+        for object in objects {
+            self.piece.extend(before.as_bytes());
+            before = ",\n";
+            serde_json::to_writer(&mut self.piece, &object).map_err(|_| NobodyThere)?;
+            if self.piece.len() >= PIECE {
+                self.hand_over()?;
+            }
+        }
+        let end = if before == "[" { "[]\n" } else { "]\n" };
+        self.piece.extend(end.as_bytes());
+        self.hand_over()
+    }
+
+    fn hand_over(&mut self) -> Result<(), NobodyThere> {
+        let piece = std::mem::take(&mut self.piece);
+        let handed = self.sender.send_data(piece.into());
+        self.runtime.block_on(handed).map_err(|_| NobodyThere)
+    }
+}
