@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use super::difference;
 use super::numbering::Numbering;
 use netvirt_core::policy::{Change, Location, MAX_CHANGE_LENGTH, TransactionWriter};
 use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
@@ -115,20 +116,52 @@ pub struct MachineInfo {
     pub addresses: Vec<CustomerAddress>,
 }
 
+/// Changes in the core's one encoding, to be [applied](netvirt_core::policy::Transaction::new) as a whole.
+pub fn encode(changes: &[Change]) -> Vec<u8> {
+    let mut buffer = vec![0; changes.len() * MAX_CHANGE_LENGTH];
+    let mut writer = TransactionWriter::new(&mut buffer);
+    for change in changes {
+        writer
+            .push(change)
+            .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
+    }
+    let length = writer.finish().len();
+    buffer.truncate(length);
+    buffer.shrink_to_fit();
+    buffer
+}
+
 impl HostPolicy {
     /// The changes in the core's one encoding.
     pub fn encode(&self) -> Vec<u8> {
-        let mut buffer = vec![0; self.changes.len() * MAX_CHANGE_LENGTH];
-        let mut writer = TransactionWriter::new(&mut buffer);
-        for change in &self.changes {
-            writer
-                .push(change)
-                .expect("the buffer holds MAX_CHANGE_LENGTH bytes for each change");
-        }
-        let length = writer.finish().len();
-        buffer.truncate(length);
-        buffer.shrink_to_fit();
-        buffer
+        encode(&self.changes)
+    }
+
+    /// What turns the policy that the changes of `before` built into this one: one transaction, empty if nothing
+    /// differs. It names only what differs and what the core cannot change in place; the core takes it whatever the
+    /// two say.
+    ///
+    /// `before` is the same host's part of another version of the file, and this one was derived
+    /// [after](super::PolicyFile::for_host_after) it.
+    ///
+    /// # Make before break
+    ///
+    /// One host changes over between two frames: the whole difference is one transaction, and no frame sees a part
+    /// of it. But hosts are not told at the same time, and a frame may leave one under the new version and reach
+    /// another under the old. A network changes without loss if the file takes steps in which both ways work, and
+    /// every host has taken one step before the first takes the next:
+    ///
+    /// - A machine moves: `host` is the new one and `migrating-from` the old. Frames from both are believed, and the
+    ///   old host sends on what still reaches it ([`MoveRecord`](Change::MoveRecord)), so the new host is told first
+    ///   and then the old one. The step before may name the new host in `migrating-from` already, so that all
+    ///   believe it before it speaks. The step after, without `migrating-from`, breaks with the old host
+    ///   ([`RetireMigration`](Change::RetireMigration)).
+    /// - A host gets another provider address: first it has both, then only the new one.
+    /// - A subnet changes between rewrite and NVGRE: in between it is in transition.
+    /// - A gateway is replaced: first both carry the route, the new one at a worse metric; then the metrics change
+    ///   ([`SetCustomerRoute`](Change::SetCustomerRoute)); then the old route goes, and the machine.
+    pub fn difference(&self, before: &Self) -> Vec<Change> {
+        difference::between(&before.changes, &self.changes)
     }
 
     /// The port of the virtual machine `name`, if it runs here.

@@ -55,6 +55,7 @@
 mod allocate;
 mod derive;
 mod diagnostic;
+mod difference;
 mod host_policy;
 mod model;
 mod mtu;
@@ -70,6 +71,7 @@ pub use allocate::{Assigned, allocate};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span};
 pub use host_policy::{
     Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+    encode,
 };
 pub use numbering::Numbering;
 
@@ -166,7 +168,7 @@ impl PolicyFile {
     }
 
     /// The same for a host that runs already: what was there in the version of the file that gave `numbering`, and
-    /// still is, keeps its number.
+    /// still is, keeps its number. The [difference](HostPolicy::difference) of the two is what the host has to change.
     ///
     /// # Errors
     ///
