@@ -29,6 +29,7 @@ impl Assembler<'_> {
             match found {
                 Found::Machine(position) => {
                     at_port[position] = true;
+                    self.note_elsewhere(binding, &machines[position], provider);
                     rename(&mut machines[position], &binding.machine);
                 }
                 Found::Contradiction => {}
@@ -92,6 +93,24 @@ impl Assembler<'_> {
         };
         self.contradiction(&place, &records, message, "let both have the same VSID");
         Found::Contradiction
+    }
+
+    /// A machine may have moved since its port was bound; a policy file follows the records.
+    fn note_elsewhere(&self, port: &Binding, machine: &Machine, provider: &Provider) {
+        let entry = self.state.host_entry(port.host);
+        if entry.name.is_none() || provider.positions.get(&port.host) == Some(&machine.host) {
+            return;
+        }
+        let host = provider.hosts.get(machine.host);
+        let message = format!(
+            "the port of {:?} is bound on {entry}, its lookup records are at host {:?}",
+            port.machine,
+            host.map_or("", |host| &host.name)
+        );
+        let finding = Diagnostic::warning(&port.place, message)
+            .there(&machine.place, "its first record")
+            .remedy("the records are followed: see that the machine has moved there");
+        self.findings.note(finding);
     }
 
     /// Where one port and one machine of a host and a subnet are left, they belong together.

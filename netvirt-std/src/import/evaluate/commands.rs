@@ -107,6 +107,10 @@ impl Evaluator<'_> {
             "set-netvirtualizationglobal" => self.set_global(command),
             "get-netvirtualizationglobal" => Ok(vec![self.asked(command)]),
             "disable-netadapterbinding" => self.unbind(command),
+            "sort-object" | "sort" => Ok(input.unwrap_or_default()),
+            "select-object" | "select" if input.iter().flatten().all(is_unknown) => {
+                Ok(input.unwrap_or_default())
+            }
             name if is_among(name, &SILENT) => Ok(Vec::new()),
             name if is_among(name, &ASKING) => Ok(vec![self.asked(command)]),
             name if is_among(name, &LEFT_OUT) => {
@@ -288,6 +292,10 @@ fn table_command(name: &str) -> Option<(Verb, TableName)> {
         .into_iter()
         .find(|table| table.noun().to_lowercase() == noun)?;
     Some((verb, table))
+}
+
+fn is_unknown(item: &Item) -> bool {
+    matches!(item.value, Value::Unknown(_))
 }
 
 fn is_among(name: &str, names: &[&str]) -> bool {
