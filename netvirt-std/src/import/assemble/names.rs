@@ -57,8 +57,7 @@ impl Assembler<'_> {
     }
 
     fn find_by_name(&self, machines: &[Machine], binding: &Binding) -> Found {
-        let has_name =
-            |machine: &Machine| machine.name.to_lowercase() == binding.machine.to_lowercase();
+        let has_name = |machine: &Machine| machine.name.eq_ignore_ascii_case(&binding.machine);
         let is_it = |machine: &Machine| has_name(machine) && Some(machine.vsid) == binding.vsid;
         if let Some(position) = machines.iter().position(is_it) {
             return Found::Machine(position);

@@ -9,6 +9,7 @@ mod commands;
 mod expressions;
 mod fields;
 mod objects;
+mod rules;
 mod tables;
 mod value;
 
