@@ -245,6 +245,16 @@ fn what_is_left_out_is_told() {
              right",
         ),
         (
+            "foreach ($nic in Get-NetAdapter WNV*) { Get-VM x }",
+            "7:10 what `(Get-NetAdapter …)` yields is known only to the machine that runs the script; the block is followed \
+             once; write down the values that it yields, if there are several",
+        ),
+        (
+            "Write-Output a b | ForEach-Object { Get-VM x }",
+            "7:20 what `(Write-Output …)` yields is known only to the machine that runs the script; the block is followed \
+             once; write down the values that it yields, if there are several",
+        ),
+        (
             "Disable-NetAdapterBinding WNV -ComponentID ms_netwnv -CimSession hv01",
             "7:1 Windows forgets here what host \"hv01\" was given before; import keeps it; remove the commands before \
              it if they are not meant to last",

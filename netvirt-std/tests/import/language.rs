@@ -119,6 +119,7 @@ fn loops_and_splatting() {
         format!("@(\"10.0.0.9\") |\n  % {{ {command} -CustomerAddress $_ {rest} }} | Out-Null"),
         format!("9 | foreach -Process {{ {command} -CustomerAddress \"10.0.0.$_\" {rest} }}"),
         format!("for ($i = 9; $i -lt 10; $i++) {{ {command} -CustomerAddress 10.0.0.$i {rest} }}"),
+        format!("for ($i = 0; $i -lt 9; $i++) {{ }}; {command} -CustomerAddress 10.0.0.$i {rest}"),
         format!(
             "$x = 1, 2; for ($i=9;$i -le 9;$i++)\n{{ {command} -CustomerAddress 10.0.0.$i {rest} }}"
         ),
