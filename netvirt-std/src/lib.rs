@@ -20,6 +20,7 @@
 //! | Module | What is in it |
 //! |---|---|
 //! | [`policy_file`] | the file: read, checked, given provider addresses, and derived for one host |
+//! | [`import`] | scripts of Hyper-V Network Virtualization, made into a policy file |
 //! | [`memory`] | the tables of a host on the heap, of the size that its policy needs |
 //! | [`live`], [`transaction`] | the policy of a running switch, and changes to it |
 //! | [`host`] | a running switch: workers, devices, and the policy that they carry out |
@@ -44,6 +45,7 @@ pub mod explain;
 mod held;
 pub mod hex;
 pub mod host;
+pub mod import;
 pub mod live;
 pub mod memory;
 pub mod policy_file;

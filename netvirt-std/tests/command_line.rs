@@ -185,3 +185,58 @@ fn ask_demo(capture: &Path) -> Answer {
         complaints: String::from_utf8(output.stderr).unwrap(),
     }
 }
+
+const TWO_HOSTS_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/two-hosts.ps1");
+
+#[test]
+fn a_script_becomes_a_policy_file_that_the_other_commands_take() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("site.toml");
+    let import = || {
+        let mut command = netvirt();
+        command
+            .args(["import", TWO_HOSTS_SCRIPT, "--output"])
+            .arg(&file);
+        command.output().unwrap()
+    };
+    let output = import();
+    assert_eq!(output.status.code(), Some(0));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(said, format!("Written into {}.\n", file.display()));
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    assert!(warnings.contains("warning: assumed: the name \"site-1\""));
+    assert!(warnings.contains("two-hosts.ps1:28:90"));
+    let checked = ask("check", &file);
+    assert_eq!((checked.status, &*checked.complaints), (Some(0), ""));
+
+    // What the operator has made of it since is not lost.
+    fs::write(&file, "mine").unwrap();
+    let output = import();
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("it exists already"), "{complaint}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
+}
+
+#[test]
+fn a_script_without_output_file_goes_to_standard_output() {
+    let answer = ask("import", Path::new(TWO_HOSTS_SCRIPT));
+    assert_eq!(answer.status, Some(0));
+    assert!(answer.out.starts_with("# The virtual network of "));
+    let (_directory, file) = file_with(&answer.out);
+    assert_eq!(ask("check", &file).status, Some(0));
+}
+
+#[test]
+fn a_script_that_is_not_understood_ends_with_1_and_one_that_cannot_be_read_with_2() {
+    let (_directory, file) = file_with("if ($true) { Get-Date }\n");
+    let answer = ask("import", &file);
+    assert_eq!((answer.status, &*answer.out), (Some(1), ""));
+    assert!(answer.complaints.contains("site.toml:1:1"));
+    fs::write(&file, b"Write-Host 'bl\xe5'").unwrap();
+    for file in [&*file, Path::new("no/such/script.ps1")] {
+        let answer = ask("import", file);
+        assert_eq!((answer.status, &*answer.out), (Some(2), ""));
+        assert!(answer.complaints.contains(&file.display().to_string()));
+    }
+}

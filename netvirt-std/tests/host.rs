@@ -374,3 +374,84 @@ fn a_partial_checksum_is_completed_for_the_wire() {
     let at = sent.len() - datagram.len() + 6;
     assert_eq!(sent[at..at + 2], expected.to_be_bytes());
 }
+
+/// Two hosts, and blue-1 moved to the second.
+fn blue_1_moves(migrating_from: &str) -> String {
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let here = "name = \"blue-1\"\nsubnet = 5001\nhost = \"host-1\"";
+    assert!(policy.contains(here));
+    let there = format!("name = \"blue-1\"\nsubnet = 5001\nhost = \"host-2\"{migrating_from}");
+    policy.replace(here, &there)
+}
+
+#[test]
+fn a_machine_that_moves_is_reached_at_its_new_host_and_late_frames_follow_it() {
+    let [mut one, mut two] = both_hosts();
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let to_blue_1 = ethernet(BLUE_1, BLUE_2, 0x0800, &packet("10.0.0.7", "10.0.0.5"));
+    two.machine("blue-2").send(&to_blue_1);
+    assert_eq!(one.machine("blue-1").receive(), to_blue_1);
+    // Back to how it was and there again: the numbers of ports must not get mixed up.
+    for _ in 0..2 {
+        two.plug("blue-1");
+        let moved = blue_1_moves("\nmigrating-from = \"host-1\"");
+        two.apply(&moved).unwrap();
+        two.machine("blue-2").send(&to_blue_1);
+        assert_eq!(two.machine("blue-1").receive(), to_blue_1);
+        one.apply(&moved).unwrap();
+        let retired = blue_1_moves("");
+        one.apply(&retired).unwrap();
+        two.apply(&retired).unwrap();
+        one.plug("blue-1");
+        one.apply(&policy).unwrap();
+        two.apply(&policy).unwrap();
+        two.machine("blue-2").send(&to_blue_1);
+        assert_eq!(one.machine("blue-1").receive(), to_blue_1);
+    }
+    for host in [&one, &two] {
+        let (totals, refused) = host.counted();
+        assert!(totals.add_up());
+        assert_eq!(refused, []);
+    }
+}
+
+#[test]
+fn a_version_whose_device_cannot_be_opened_changes_nothing() {
+    let [one, mut two] = both_hosts();
+    let version = two.handle.ask(|host| host.version()).unwrap();
+    let refused = two.apply(&blue_1_moves("")).unwrap_err();
+    assert_eq!(refused.to_string(), "no device named blue-1");
+    assert_eq!(two.handle.ask(|host| host.version()).unwrap(), version);
+    let mut one = one;
+    one.machine("blue-1").send(&blue_1_to_2());
+    assert_eq!(two.machine("blue-2").receive(), blue_1_to_2());
+}
+
+#[test]
+fn the_same_version_again_changes_nothing() {
+    let (host, _uplink) = host_1();
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let version = host.handle.ask(|host| host.version()).unwrap();
+    assert_eq!(host.apply(&policy).unwrap(), version);
+}
+
+#[test]
+fn what_a_machine_sent_before_it_went_is_carried_and_its_device_removed() {
+    let (mut host, mut uplink) = host_1();
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+    uplink.send(&host_2_answers());
+    uplink.receive();
+    for _ in 0..100 {
+        host.machine("blue-1").send(&blue_1_to_2());
+    }
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let start = policy.find("[[vm]]\nname = \"blue-1\"").unwrap();
+    let end = start + 1 + policy[start + 1..].find("[[vm]]").unwrap();
+    host.apply(&format!("{}{}", &policy[..start], &policy[end..]))
+        .unwrap();
+    for _ in 0..100 {
+        uplink.receive();
+    }
+    host.drawer.take("removed blue-1").unwrap();
+}

@@ -4,9 +4,13 @@ mod allocate;
 mod apply;
 mod check;
 mod control;
+mod decider;
 mod demo;
+mod import;
 mod policy;
 mod replay;
+mod select_next_hop;
+mod show;
 mod switch;
 mod trace;
 
@@ -16,6 +20,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use netvirt_std::replay::PortCapture;
+
+use decider::DeciderArgs;
+use select_next_hop::SelectNextHopArgs;
+use show::ShowArgs;
 
 /// Lets many tenants share one physical network while each believes it owns it.
 ///
@@ -69,6 +77,17 @@ enum Command {
     #[command(after_long_help = "Examples:\n  netvirt apply network.toml\n  \
         netvirt apply --hosts /run/netvirt/host-2.sock /run/netvirt/host-1.sock network.toml")]
     Apply(ApplyArgs),
+    /// Make a policy file out of a script of Hyper-V Network Virtualization.
+    ///
+    /// Follows a PowerShell script that is made of the cmdlets of NetWNV, such as New-NetVirtualizationLookupRecord, and
+    /// of Set-VMNetworkAdapter -VirtualSubnetId, with literal values, variables and loops over lists; -CimSession and
+    /// Invoke-Command say which host a command runs on. What is not understood, or cannot be said in a policy file, is
+    /// told with its place and what to do about it, all of it at once; then no file is written. What no command states
+    /// and had to be assumed is told as well, and marked in the file.
+    #[command(
+        after_long_help = "Example:\n  netvirt import examples/two-hosts.ps1 --output site.toml\n  netvirt check site.toml"
+    )]
+    Import(ImportArgs),
     /// Push captured frames through a host's switch, offline.
     ///
     /// The frames of all captures arrive in the order of their timestamps, and the switch does with them what it
@@ -83,11 +102,36 @@ enum Command {
     ///
     /// Tells every step that the datapath takes, what it does to the frame, and, if it refuses it, what in the
     /// policy comes close to letting it pass.
+    ///
+    /// The decision is that of the datapath itself, under a policy file or under the live policy of a running switch, and
+    /// no counter moves.
     #[command(
-        after_long_help = "Example:\n  netvirt trace --policy examples/two-hosts.toml --host host-1 \\\n      \
-        --port blue-1 --in blue.pcap"
+        after_long_help = "Examples:\n  netvirt trace --policy examples/two-hosts.toml --host host-1 \\\n      \
+        --port blue-1 --in blue.pcap\n  netvirt trace --control /run/netvirt/host-1.sock --port uplink --in wire.pcap"
     )]
     Trace(TraceArgs),
+    /// Say where packets between two customer addresses go next.
+    ///
+    /// A dry run: the datapath decides a packet as a machine of the host would send it, under a policy file or under the
+    /// live policy of a running switch. Nothing is sent and no counter moves. Tells the next hop, that is the destination
+    /// or the gateway on the way to it, the MAC addresses of the frame that it receives, its host, and how the packet
+    /// crosses the provider network.
+    #[command(
+        after_long_help = "Examples:\n  netvirt select-next-hop --policy examples/two-hosts.toml --host host-1 \\\n      \
+        --vsid 5001 --source 10.0.0.5 10.0.0.7\n  \
+        netvirt select-next-hop --control /run/netvirt/host-1.sock --vsid 5001 10.0.0.7"
+    )]
+    SelectNextHop(SelectNextHopArgs),
+    /// Show what a running switch knows and does.
+    ///
+    /// Asks the switch through its control socket. Every field that --json shows can be filtered on: FIELD=VALUE may be
+    /// given several times, of different fields all must fit, of the same field any; FIELD= asks for those without a
+    /// value.
+    #[command(
+        after_long_help = "Examples:\n  netvirt show ports\n  netvirt show records vsid=5001 vsid=6001 location=host-2\n  \
+        netvirt show status --json --control /run/netvirt/host-1.sock"
+    )]
+    Show(ShowArgs),
     /// Show three tenants with the same addresses on two hosts, who never meet.
     ///
     /// Builds the network of examples/three-tenants.toml in memory, with a TCP/IP stack for every virtual machine, lets
@@ -175,6 +219,15 @@ impl ApplyArgs {
 }
 
 #[derive(Args)]
+struct ImportArgs {
+    /// The script (PowerShell; UTF-8 or UTF-16).
+    file: PathBuf,
+    /// Where to write the policy file (TOML); it must not exist [default: standard output].
+    #[arg(long, value_name = "FILE.toml")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Args)]
 struct ReplayArgs {
     /// The policy file (TOML).
     #[arg(long, value_name = "FILE")]
@@ -195,20 +248,13 @@ struct ReplayArgs {
 
 #[derive(Args)]
 struct TraceArgs {
-    /// The policy file (TOML).
-    #[arg(long, value_name = "FILE")]
-    policy: PathBuf,
-    /// The host whose switch it is.
-    #[arg(long, value_name = "NAME")]
-    host: String,
+    #[command(flatten)]
+    decider: DeciderArgs,
     /// Where the frame arrives: a virtual machine's name or `uplink`.
     #[arg(long, value_name = "PORT")]
     port: String,
     #[command(flatten)]
     frames: TracedFrames,
-    /// One JSON object a frame.
-    #[arg(long)]
-    json: bool,
 }
 
 #[derive(Args)]
@@ -230,10 +276,13 @@ pub fn run() -> ExitCode {
         Command::Demo(DemoArgs { capture }) => demo::run(capture.as_deref(), &mut out),
         Command::Check(PolicyArgs { file }) => check::run(&file, &mut out),
         Command::Allocate(PolicyArgs { file }) => allocate::run(&file, &mut out),
+        Command::Import(args) => import::run(&args, &mut out),
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Switch(args) => switch::run(&args),
         Command::Apply(args) => apply::run(&args, &mut out),
         Command::Trace(args) => trace::run(&args, &mut out),
+        Command::SelectNextHop(args) => select_next_hop::run(&args, &mut out),
+        Command::Show(args) => show::run(&args, &mut out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,

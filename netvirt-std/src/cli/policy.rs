@@ -41,6 +41,6 @@ pub fn found(diagnostics: Diagnostics) -> Failure {
 }
 
 /// Whether who reads standard error sees colours (<https://no-color.org>).
-fn is_colourful() -> bool {
+pub fn is_colourful() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

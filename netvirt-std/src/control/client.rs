@@ -138,15 +138,15 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn status(&self) -> Result<Status, ClientError> {
-        self.read(&self.get("/v1/status")?)
+        self.read(&self.show("status", &[])?)
     }
 
-    /// What it counted.
+    /// What it counted; by subnet as far as the filter says.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn counters(&self) -> Result<CounterReport, ClientError> {
-        self.read(&self.get("/v1/counters")?)
+    pub fn counters(&self, filter: &[(String, String)]) -> Result<CounterReport, ClientError> {
+        self.read(&self.show("counters", filter)?)
     }
 
     /// Objects of a kind, those that have one of the values in each field that is named.
@@ -154,15 +154,16 @@ impl Client {
     /// # Errors
     /// [`ClientError`].
     pub fn list<T: Resource>(&self, filter: &[(String, String)]) -> Result<Vec<T>, ClientError> {
-        self.read(&self.list_json(T::NAME, filter)?)
+        self.read(&self.show(T::NAME, filter)?)
     }
 
-    /// The same as the switch wrote it, also for `status` and `counters`.
+    /// What the switch says under a name, in JSON.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn list_json(&self, name: &str, filter: &[(String, String)]) -> Result<Bytes, ClientError> {
-        self.get(&format!("/v1/{name}{}", query(filter)))
+    pub fn show(&self, name: &str, filter: &[(String, String)]) -> Result<Bytes, ClientError> {
+        let path = format!("/v1/{name}{}", query(filter));
+        self.ask(Method::GET, &path, Form::Json, Vec::new())
     }
 
     /// Explains a frame.
@@ -225,10 +226,6 @@ impl Client {
     fn post_policy(&self, path: &str, text: String, name: &str) -> Result<Taken, ClientError> {
         let name = query(&[("name".to_owned(), name.to_owned())]);
         self.read(&self.post(&format!("{path}{name}"), text.into_bytes())?)
-    }
-
-    fn get(&self, path: &str) -> Result<Bytes, ClientError> {
-        self.ask(Method::GET, path, Form::Json, Vec::new())
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {

@@ -9,6 +9,8 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
+use crate::policy_file::nearest;
+
 /// Objects that have, in each field that is named, one of the values that are named for it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Filter {
@@ -36,11 +38,11 @@ impl fmt::Display for UnknownField {
         if known.is_empty() {
             return f.write_str("there is nothing to filter on");
         }
-        write!(
-            f,
-            "there is no field {field:?}: filter on {}",
-            known.join(", ")
-        )
+        write!(f, "there is no field {field:?}")?;
+        if let Some(meant) = nearest(field, known) {
+            write!(f, " (did you mean {meant:?}?)")?;
+        }
+        write!(f, ": the fields are {}", known.join(", "))
     }
 }
 
@@ -206,7 +208,7 @@ mod tests {
         let error = takes(&[("vsid", "5001"), ("macs", "1")]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "there is no field \"macs\": filter on vsid, name, mac, addresses, usable"
+            "there is no field \"macs\" (did you mean \"mac\"?): the fields are vsid, name, mac, addresses, usable"
         );
     }
 }

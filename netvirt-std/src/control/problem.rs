@@ -42,6 +42,7 @@ impl ToldDiagnostic {
                 severity: match diagnostic.severity() {
                     Severity::Error => "error".to_owned(),
                     Severity::Warning => "warning".to_owned(),
+                    Severity::Note => "note".to_owned(),
                 },
                 line,
                 column,

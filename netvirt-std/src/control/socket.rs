@@ -68,14 +68,13 @@ impl SocketFile {
         Self::make(path).map_err(|error| SocketError::Io(path.to_owned(), error))
     }
 
-    /// Nobody can connect before it is protected, and it takes its place in one step.
+    /// It is protected before it has its name, and takes its place in one step.
     fn make(path: &Path) -> io::Result<(UnixListener, Self)> {
         let directory = path.parent().filter(|parent| *parent != Path::new(""));
         let directory = directory.unwrap_or(Path::new("."));
         fs::create_dir_all(directory)?;
-        let made = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(MODE))
-            .make_in(directory, |path| UnixListener::bind(path))?;
+        let made = tempfile::Builder::new().make_in(directory, |path| UnixListener::bind(path))?;
+        fs::set_permissions(made.path(), Permissions::from_mode(MODE))?;
         let inode = fs::symlink_metadata(made.path())?.ino();
         let listener = made.persist(path)?;
         let file = Self {

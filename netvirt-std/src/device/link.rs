@@ -107,7 +107,9 @@ impl Interface {
     pub fn set_mac(&mut self, mac: MacAddress) -> io::Result<()> {
         let address = LinkAttribute::Address(mac.0.to_vec());
         self.set(LinkFlags::empty(), vec![address])
-            .map_err(|error| self.setting_failed(&format_args!("MAC address {mac}"), &error))
+            .map_err(|error| {
+                self.setting_failed(&format_args!("be given MAC address {mac}"), &error)
+            })
     }
 
     /// Sets its MTU, in bytes behind the Ethernet header.
@@ -116,7 +118,7 @@ impl Interface {
     /// Not permitted, or too small or too large for the driver.
     pub fn set_mtu(&mut self, mtu: u32) -> io::Result<()> {
         self.set(LinkFlags::empty(), vec![LinkAttribute::Mtu(mtu)])
-            .map_err(|error| self.setting_failed(&format_args!("MTU {mtu}"), &error))
+            .map_err(|error| self.setting_failed(&format_args!("be given MTU {mtu}"), &error))
     }
 
     /// Lets it work.
@@ -125,7 +127,7 @@ impl Interface {
     /// Not permitted, or the driver does not allow it.
     pub fn set_up(&mut self) -> io::Result<()> {
         self.set(LinkFlags::Up, Vec::new())
-            .map_err(|error| self.setting_failed(&"state up", &error))
+            .map_err(|error| self.setting_failed(&"be set up", &error))
     }
 
     fn get(&mut self, attributes: Vec<LinkAttribute>) -> io::Result<LinkMessage> {
@@ -173,9 +175,9 @@ impl Interface {
     fn setting_failed(&self, what: &dyn fmt::Display, error: &io::Error) -> io::Error {
         let reason = match error.kind() {
             io::ErrorKind::PermissionDenied => {
-                format!("{self} may not be given {what}; run as root, or with CAP_NET_ADMIN")
+                format!("{self} may not {what}; run as root, or with CAP_NET_ADMIN")
             }
-            _ => format!("{self} cannot be given {what}: {error}"),
+            _ => format!("{self} cannot {what}: {error}"),
         };
         io::Error::new(error.kind(), reason)
     }

@@ -186,7 +186,7 @@ impl Host {
         if policy.uplink_interface != self.policy.uplink_interface {
             return Err(HostError::OtherUplink);
         }
-        let changes = policy.changes.clone();
+        let changes = policy.difference(&self.policy);
         let ports = self.policy.ports.clone();
         self.prepare_changes(policy, changes, &ports, |machine| file.has_machine(machine))
     }

@@ -1,4 +1,4 @@
-//! What is wrong with a policy file, where it stands, and what to do about it.
+//! What is wrong with a policy file, or with a script to be imported, where it stands, and what to do about it.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// A range of bytes in the text of a policy file.
+/// A range of bytes in the text that is read.
 pub type Span = Range<usize>;
 
 /// How bad it is.
@@ -17,6 +17,8 @@ pub enum Severity {
     Error,
     /// The file can be used, but something in it will not work as written.
     Warning,
+    /// Nothing is wrong; it is only told.
+    Note,
 }
 
 /// A place in the file and what is to be said about it.
@@ -28,7 +30,7 @@ pub struct Label {
     pub text: String,
 }
 
-/// One thing that is wrong, or will not work, in a policy file.
+/// One thing that is wrong, or will not work, in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
@@ -39,12 +41,16 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub(super) fn error(span: &Span, message: impl Into<String>) -> Self {
+    pub(crate) fn error(span: &Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Error, span, message)
     }
 
-    pub(super) fn warning(span: &Span, message: impl Into<String>) -> Self {
+    pub(crate) fn warning(span: &Span, message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, span, message)
+    }
+
+    pub(crate) fn note(span: &Span, message: impl Into<String>) -> Self {
+        Self::new(Severity::Note, span, message)
     }
 
     fn new(severity: Severity, span: &Span, message: impl Into<String>) -> Self {
@@ -61,7 +67,7 @@ impl Diagnostic {
         }
     }
 
-    pub(super) fn there(mut self, span: &Span, text: impl Into<String>) -> Self {
+    pub(crate) fn there(mut self, span: &Span, text: impl Into<String>) -> Self {
         self.related.push(Label {
             span: span.clone(),
             text: text.into(),
@@ -69,7 +75,7 @@ impl Diagnostic {
         self
     }
 
-    pub(super) fn remedy(mut self, text: impl Into<String>) -> Self {
+    pub(crate) fn remedy(mut self, text: impl Into<String>) -> Self {
         self.remedy = Some(text.into());
         self
     }
@@ -100,7 +106,7 @@ impl Diagnostic {
     }
 }
 
-/// Everything that is wrong with a policy file, in the order of its lines.
+/// Everything that is wrong with a file, in the order of its lines.
 ///
 /// `Display` renders plain text with the lines of the file; [`Diagnostics::render`] adds colour.
 #[derive(Clone, PartialEq, Eq)]
@@ -192,6 +198,7 @@ impl Diagnostics {
         let level = match diagnostic.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let report = level.primary_title(&diagnostic.message).element(snippet);
         let report = match &diagnostic.remedy {
@@ -233,40 +240,46 @@ fn line_starts(text: &str) -> impl Iterator<Item = usize> {
 
 /// Where reading and validation note what they find.
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(crate) struct Log {
     found: RefCell<Vec<Diagnostic>>,
 }
 
 impl Log {
-    pub(super) fn note(&self, diagnostic: Diagnostic) {
+    pub(crate) fn note(&self, diagnostic: Diagnostic) {
         self.found.borrow_mut().push(diagnostic);
     }
 
-    pub(super) fn has_errors(&self) -> bool {
+    pub(crate) fn has_errors(&self) -> bool {
         let found = self.found.borrow();
         found
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    pub(super) fn into_diagnostics(self, file_name: &str, text: &str) -> Diagnostics {
+    pub(crate) fn into_diagnostics(self, file_name: &str, text: &str) -> Diagnostics {
         Diagnostics::new(file_name, text, self.found.into_inner())
     }
 }
 
 /// The one of `known` that `word` was probably meant to be, as a remedy; else what there is.
-pub(super) fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
+pub(crate) fn suggestion<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> String {
     let mut known: Vec<&str> = known.collect();
     known.sort_unstable();
-    let near = known
-        .iter()
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
-        .filter(|(similarity, _)| *similarity > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    match near {
-        Some((_, candidate)) => format!("did you mean `{candidate}`?"),
+    match nearest(word, &known) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
         None if known.is_empty() => "there is none yet: add it".into(),
         None if known.len() > 16 => "see that it is spelled as where it is described".into(),
         None => format!("choose one of: {}", known.join(", ")),
     }
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let similar = known
+        .iter()
+        .map(|candidate| (strsim::jaro_winkler(word, candidate), *candidate))
+        .filter(|(similarity, _)| *similarity > 0.8);
+    similar
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
 }

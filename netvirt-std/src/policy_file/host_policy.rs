@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use netvirt_core::policy::{Change, HostAddress, Location, Neighbour};
 use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
 
+use super::difference;
 use super::numbering::Numbering;
 use crate::transaction::encode;
 
@@ -121,6 +122,31 @@ impl HostPolicy {
     /// The changes in the core's one encoding.
     pub fn encode(&self) -> Vec<u8> {
         encode(&self.changes)
+    }
+
+    /// What turns the policy that the changes of `before` built into this one: one transaction, empty if nothing
+    /// differs. It names only what differs and what the core cannot change in place; the core takes it whatever the
+    /// two say.
+    ///
+    /// `before` is the same host's part of another version of the file, and this one was derived
+    /// [after](super::PolicyFile::for_host_after) it.
+    ///
+    /// # Make before break
+    ///
+    /// One host changes over between two frames: the whole difference is one transaction, and no frame sees a part of it.
+    /// But hosts are not told at the same time, and a frame may leave one in the new version and reach another in the old.
+    /// A network changes without loss if the file takes a step in between in which both ways work, and every host knows
+    /// this step before the first learns the next:
+    ///
+    /// - A machine moves: `host` is the new one and `migrating-from` the old. Frames from and to either are believed, and
+    ///   the old host sends on what reaches it ([`MoveRecord`](Change::MoveRecord)). The next version, without
+    ///   `migrating-from`, breaks with the old host ([`RetireMigration`](Change::RetireMigration)).
+    /// - A host gets another provider address: first it has both, then only the new one.
+    /// - A subnet changes between rewrite and NVGRE: in between it is in transition.
+    /// - A gateway is replaced: first both carry a route, the new one at a worse metric; then the metrics change
+    ///   ([`SetCustomerRoute`](Change::SetCustomerRoute)); then the old route and machine go.
+    pub fn difference(&self, before: &Self) -> Vec<Change> {
+        difference::between(&before.changes, &self.changes)
     }
 
     /// The port of the virtual machine `name`, if it runs here.

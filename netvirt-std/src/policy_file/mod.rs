@@ -55,6 +55,7 @@
 mod allocate;
 mod derive;
 mod diagnostic;
+mod difference;
 mod host_policy;
 mod model;
 mod mtu;
@@ -73,7 +74,7 @@ pub use host_policy::{
 };
 pub use numbering::Numbering;
 
-use diagnostic::Log;
+pub(crate) use diagnostic::{Log, nearest, suggestion};
 use model::Model;
 
 /// A policy file that was read and found good.

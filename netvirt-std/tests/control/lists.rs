@@ -131,7 +131,7 @@ fn routes_addresses_hosts_and_next_hops_are_listed() {
         get(&switch, "/v1/customer-routes?domain=blue"),
         json!([{
             "domain": "blue", "domain_id": "{11111111-2222-3333-4444-000000005001}", "vsid": 5001, "subnet": null,
-            "prefix": "10.0.0.0/24", "next_hop": null, "metric": 255,
+            "prefix": "10.0.0.0/24", "next_hop": null, "metric": 255, "usable": true,
         }])
     );
     assert_eq!(
@@ -257,9 +257,14 @@ fn what_is_asked_wrongly_is_told_with_what_there_is() {
     let (status, error) = refused(&switch, "GET /v1/ports?colour=blue", &[]);
     assert_eq!(status, 400);
     assert!(
-        error.starts_with("there is no field \"colour\": filter on number, machine, interface, "),
+        error.starts_with(
+            "there is no field \"colour\": the fields are number, machine, interface, "
+        ),
         "{error}"
     );
+    let (_, error) = refused(&switch, "GET /v1/ports?vsdi=5001", &[]);
+    let expected = "there is no field \"vsdi\" (did you mean \"vsid\"?): the fields are number, ";
+    assert!(error.starts_with(expected), "{error}");
     let (status, error) = refused(&switch, "GET /v1/status?host=host-1", &[]);
     assert_eq!((status, &*error), (400, "there is nothing to filter on"));
     let (status, error) = refused(&switch, "GET /v1/machines", &[]);

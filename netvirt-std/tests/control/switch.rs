@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl Switch {
 
     /// Waits until every frame that was sent before is counted.
     pub fn wait_for_frames(&self, received: u64) {
-        while self.client().counters().unwrap().received < received {
+        while self.client().counters(&[]).unwrap().received < received {
             thread::yield_now();
         }
     }
@@ -135,11 +135,4 @@ impl Drop for Switch {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// Calls the program with `--control` and this socket.
-pub fn netvirt(socket: &Path, arguments: &[&str]) -> std::process::Output {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netvirt"));
-    command.env("NO_COLOR", "1").args(arguments);
-    command.arg("--control").arg(socket).output().unwrap()
 }

@@ -1,16 +1,11 @@
 //! Network namespaces.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
 
 use netvirt_std::device::namespace::Namespace;
 
-use crate::support::namespace;
-
-fn of_this_thread() -> PathBuf {
-    fs::read_link("/proc/thread-self/ns/net").unwrap()
-}
+use crate::support::{namespace, of_this_thread};
 
 #[test]
 fn work_is_done_inside_and_the_caller_stays_outside() {

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 use netvirt_core::MacAddress;
@@ -67,7 +68,13 @@ pub fn namespace() -> Option<Namespace> {
         fs::File::open("/proc/thread-self/ns/net")
     });
     match made.join().unwrap() {
-        Ok(file) => Some(Namespace::from_fd(file.into())),
+        Ok(file) => {
+            let namespace = Namespace::from_fd(file.into());
+            // Or everything that follows would be done to this machine.
+            let inside = namespace.run_inside(of_this_thread).unwrap();
+            assert_ne!(inside, of_this_thread());
+            Some(namespace)
+        }
         Err(error) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
             panic!("in CI nothing may be skipped: no network namespace and TAP to test in: {error}")
         }
@@ -76,6 +83,11 @@ pub fn namespace() -> Option<Namespace> {
             None
         }
     }
+}
+
+/// What names the network namespace of the thread.
+pub fn of_this_thread() -> PathBuf {
+    fs::read_link("/proc/thread-self/ns/net").unwrap()
 }
 
 /// Changes the kernel's network by netlink.
@@ -164,6 +176,15 @@ pub fn wait_for<R: Receiver>(receivers: &[&R]) {
     assert!(ready > 0, "nothing arrived");
 }
 
+/// Repeats a step, which may wait for a receiver, until it says that all is done.
+#[track_caller]
+pub fn until(mut is_done_after_step: impl FnMut() -> bool) {
+    let deadline = Instant::now() + TIMEOUT;
+    while !is_done_after_step() {
+        assert!(Instant::now() < deadline, "something never came");
+    }
+}
+
 /// Whether a receiver has something now.
 pub fn is_ready(receiver: &impl Receiver) -> bool {
     let mut waiting = [PollFd::from_borrowed_fd(
@@ -225,7 +246,7 @@ pub fn receive(
     mut each: impl FnMut(&[u8], Offload),
 ) {
     let mut missing = count;
-    while missing > 0 {
+    until(|| {
         wait_for(&[receiver]);
         for number in 0..receiver.fetch().unwrap() {
             let frame = receiver.frame(number);
@@ -235,7 +256,8 @@ pub fn receive(
             }
         }
         receiver.release();
-    }
+        missing == 0
+    });
 }
 
 /// The next UDP datagram that comes out of a device.

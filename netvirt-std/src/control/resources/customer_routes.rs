@@ -29,10 +29,12 @@ pub struct CustomerRouteView {
     pub next_hop: Option<IpAddr>,
     /// Preference among routes to the same prefix, lower first.
     pub metric: u32,
+    /// Whether the next hop, if there is one, has a record.
+    pub usable: bool,
 }
 
 impl CustomerRouteView {
-    fn new(route: &CustomerRoute, naming: &Naming) -> Self {
+    fn new(route: &CustomerRoute, usable: bool, naming: &Naming) -> Self {
         let domain = naming.domain(route.vsid);
         Self {
             domain: domain.map(|domain| domain.name.clone()),
@@ -45,6 +47,7 @@ impl CustomerRouteView {
                 RouteTarget::Via(next_hop) => Some(next_hop.get()),
             },
             metric: route.metric,
+            usable,
         }
     }
 }
@@ -59,6 +62,7 @@ impl Resource for CustomerRouteView {
             ("prefix", Align::Left),
             ("next hop", Align::Left),
             ("metric", Align::Right),
+            ("remarks", Align::Left),
         ]);
         for route in routes {
             let next_hop = route.next_hop.map(|next_hop| next_hop.to_string());
@@ -68,6 +72,7 @@ impl Resource for CustomerRouteView {
                 &route.prefix,
                 &next_hop.as_deref().unwrap_or("on-link"),
                 &route.metric,
+                &if route.usable { "" } else { "unusable" },
             ]);
         }
         table.to_string()
@@ -77,11 +82,14 @@ impl Resource for CustomerRouteView {
 impl Listed for CustomerRouteView {
     fn list(access: &Access) -> Result<impl Iterator<Item = Self>, Refusal> {
         let (policy, routes) = access.look(|names, policy| {
-            let routes: Vec<_> = policy.customer_routes().collect();
+            let routes = policy.customer_routes();
+            let routes: Vec<_> = routes
+                .map(|route| (policy.is_usable_route(&route), route))
+                .collect();
             (names.clone(), routes)
         })?;
         let naming = Naming::new(policy);
         let views = routes.into_iter();
-        Ok(views.map(move |route| CustomerRouteView::new(&route, &naming)))
+        Ok(views.map(move |(usable, route)| CustomerRouteView::new(&route, usable, &naming)))
     }
 }

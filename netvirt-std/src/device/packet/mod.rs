@@ -141,7 +141,8 @@ fn open_queues(
 fn opening_failed(interface: &Interface, error: &io::Error) -> io::Error {
     let reason = match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            format!("packets of {interface} may not be taken; run as root, or with CAP_NET_RAW")
+            let rights = "CAP_NET_RAW and CAP_NET_ADMIN";
+            format!("packets of {interface} may not be taken; run as root, or with {rights}")
         }
         _ => format!("packets of {interface} cannot be taken: {error}"),
     };

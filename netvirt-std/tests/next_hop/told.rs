@@ -1,6 +1,4 @@
-//! Where packets go next, told by the datapath without sending one.
-
-mod support;
+//! What people and programs are told.
 
 use std::fs;
 
@@ -8,6 +6,8 @@ use netvirt_core::{CustomerAddress, Vsid};
 use netvirt_std::explain::{NextHopQuery, NoSender, SelectedNextHop, select_next_hop};
 use netvirt_std::policy_file::PolicyFile;
 use netvirt_std::replay::Replay;
+
+use crate::support;
 
 const BLUE: u32 = 5001;
 const GREEN: u32 = 7001;
