@@ -130,7 +130,7 @@ wait_for_line() {
 stop() {
     local pid=${process[$1]} status=0
     kill "-${2:-TERM}" "$pid" 2>/dev/null || true
-    timeout 20 tail --pid="$pid" --follow /dev/null || kill -KILL "$pid" 2>/dev/null || true
+    timeout 20 tail --pid="$pid" --sleep-interval=0.01 --follow /dev/null || kill -KILL "$pid" 2>/dev/null || true
     wait "$pid" || status=$?
     unset "process[$1]"
     return "$status"
@@ -309,5 +309,6 @@ ledger_end() {
     wait "${process[ledger]}" || status=$?
     unset 'process[ledger]'
     rm "$lab_directory/ledger.in" "$lab_directory/ledger.out"
+    cat "$lab_directory/ledger.log"
     return "$status"
 }

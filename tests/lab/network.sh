@@ -276,11 +276,14 @@ are_machines() {
     done
 }
 
-# The ledger on the network, at so many datagrams a second of each flow.
+# The ledger on the network, at so many datagrams a second of each flow. While hosts and machines find their neighbours,
+# a few may be lost.
 start_traffic() {
     local options
     mapfile -t options < <(ledger_options)
     ledger_start --rate "$1" "${options[@]}"
+    ledger_say run 100
+    ledger_say mark steady
 }
 
 # ---- A third tenant, which talks to nobody and only makes the policy large ----

@@ -46,19 +46,23 @@ struct Control([u8; CONTROL]);
 /// # Errors
 /// The kernel refuses.
 pub fn stamp(socket: &UdpSocket) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    let length = size_of_val(&on) as libc::socklen_t;
-    let (level, option) = (libc::SOL_SOCKET, libc::SO_TIMESTAMPNS);
+    set_option(socket, libc::SO_TIMESTAMPNS, 1)
+}
+
+/// Gives the socket room for so many bytes of datagrams that wait for the MAC address of their next hop. Without it,
+/// one address that nobody answers for would keep back what goes to others.
+///
+/// # Errors
+/// This is not permitted.
+pub fn enlarge_send_buffer(socket: &UdpSocket, bytes: libc::c_int) -> io::Result<()> {
+    set_option(socket, libc::SO_SNDBUFFORCE, bytes)
+}
+
+fn set_option(socket: &UdpSocket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = size_of_val(&value) as libc::socklen_t;
+    let (socket, level) = (socket.as_raw_fd(), libc::SOL_SOCKET);
     // SAFETY: the option is an `int`, and the pointer leads to one of that length.
-    match unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw const on).cast(),
-            length,
-        )
-    } {
+    match unsafe { libc::setsockopt(socket, level, option, (&raw const value).cast(), length) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }

@@ -1,9 +1,13 @@
 //! The accounts: every datagram is booked in the phase in which it was sent.
 
+use std::io;
 use std::net::SocketAddr;
 
 use crate::datagram::Header;
 use crate::plan::{Flow, Plan};
+
+/// Misdelivered datagrams of a phase of which standard error tells each.
+const TOLD: u64 = 10;
 
 /// A stretch of the run between two marks.
 #[derive(Debug, Default)]
@@ -17,8 +21,9 @@ pub struct Phase {
     /// Rounds that were left out because the ledger itself was not let run in time.
     pub skipped: u64,
     pub sent: u64,
-    /// Datagrams that the sender's own kernel refused.
+    /// Datagrams that the sender's own kernel refused, and what it said last.
     pub unsent: u64,
+    pub refusal: String,
     pub received: u64,
     pub duplicated: u64,
     /// Overtaken by a later one.
@@ -106,7 +111,8 @@ impl Book {
             accounts,
             phases: Vec::new(),
         };
-        book.begin("start", false);
+        // Neighbours are found.
+        book.begin("start", true);
         book
     }
 
@@ -158,9 +164,11 @@ impl Book {
     }
 
     /// The kernel did not take a datagram of the flow.
-    pub fn refused(&mut self, flow: usize) {
+    pub fn refused(&mut self, flow: usize, why: &io::Error) {
         if !self.plan.flows[flow].is_probe {
-            self.current().unsent += 1;
+            let phase = self.current();
+            phase.unsent += 1;
+            phase.refusal = why.to_string();
         }
     }
 
@@ -183,6 +191,13 @@ impl Book {
             && header.token == self.plan.token_at(endpoint)
             && !plan.is_probe;
         if !is_right {
+            if phase.misdelivered < TOLD {
+                let (name, endpoint) = (&plan.name, &self.plan.endpoints[endpoint].name);
+                eprintln!(
+                    "misdelivered: number {} of {name} came to {endpoint} from {source} in phase {}",
+                    header.sequence, phase.name
+                );
+            }
             phase.misdelivered += 1;
         } else if account.has_seen(header.sequence) {
             phase.duplicated += 1;
@@ -283,7 +298,9 @@ mod tests {
         plan.add_flow(0, 1, 9, false);
         plan.add_flow(1, 0, 9, false);
         plan.add_flow(0, 2, 9, true);
-        Book::new(plan, 77, LENGTH)
+        let mut book = Book::new(plan, 77, LENGTH);
+        book.begin("steady", false);
+        book
     }
 
     fn send(book: &mut Book, flow: usize, at: u64) -> [u8; LENGTH] {
@@ -321,11 +338,16 @@ mod tests {
         let late = send(&mut book, 0, 1002 * MS);
         arrive(&mut book, 1, &late, 1003 * MS);
         arrive(&mut book, 1, &early, 1004 * MS);
-        let [start, change] = book.phases() else {
-            panic!("two phases")
+        let [_, steady, change] = book.phases() else {
+            panic!("three phases")
         };
         assert_eq!(
-            (start.sent, start.received, start.lost(), start.reordered),
+            (
+                steady.sent,
+                steady.received,
+                steady.lost(),
+                steady.reordered
+            ),
             (2, 1, 1, 1)
         );
         assert_eq!(
@@ -337,7 +359,7 @@ mod tests {
             ),
             (1, 1, 0, 0)
         );
-        assert!(!start.is_good() && change.is_good());
+        assert!(!steady.is_good() && change.is_good());
     }
 
     #[test]

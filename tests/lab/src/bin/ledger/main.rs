@@ -5,7 +5,8 @@
 //! ledger --endpoint blue-1,blue,NAMESPACE,10.0.0.5 --endpoint blue-2,blue,NAMESPACE,10.0.0.7 --pair blue-1,blue-2
 //! ```
 //!
-//! Once all sockets are open it prints `ready` and sends. It answers every line on standard input with a line that
+//! Once all sockets are open it prints `ready` and sends; the first phase, `start`, may lose, for neighbours have to be
+//! found. It answers every line on standard input with a line that
 //! begins with `ok` or `error`:
 //!
 //! | Command | |

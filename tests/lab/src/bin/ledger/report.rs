@@ -47,9 +47,10 @@ fn print_row(phase: &Phase) {
         milliseconds(phase.longest_delay),
         phase.gap.flow,
     );
+    let refused = format!("refused by the sender's kernel: {}", phase.refusal);
     let remarks = [
         (phase.skipped, "rounds left out, the machine was busy"),
-        (phase.unsent, "refused by the sender's kernel"),
+        (phase.unsent, &refused),
         (phase.probes, "probes"),
     ];
     for (number, what) in remarks.iter().filter(|(number, _)| *number > 0) {
@@ -66,6 +67,7 @@ fn object(phase: &Phase) -> serde_json::Value {
         "skipped": phase.skipped,
         "sent": phase.sent,
         "unsent": phase.unsent,
+        "refusal": phase.refusal,
         "received": phase.received,
         "lost": phase.lost(),
         "duplicated": phase.duplicated,

@@ -22,6 +22,8 @@ use crate::plan::{Endpoint, Plan};
 const CATCH_UP: u64 = 4;
 /// Bytes that wait for the ledger in the kernel, so that nothing is lost while it does not run.
 const RECEIVE_BUFFER: usize = 16 << 20;
+/// The same for what waits in the kernel of the sender.
+const SEND_BUFFER: i32 = 16 << 20;
 /// How long second copies are waited for, once everything has arrived.
 const SETTLE: Duration = Duration::from_millis(100);
 
@@ -135,7 +137,7 @@ impl Run {
             let plan = &self.book.plan().flows[flow];
             match self.sockets[plan.from].send_to(&self.datagram, plan.destination) {
                 Ok(_) => self.book.sent(&header),
-                Err(_) => self.book.refused(flow),
+                Err(why) => self.book.refused(flow, &why),
             }
         }
     }
@@ -231,6 +233,7 @@ fn open(endpoint: &Endpoint, port: u16) -> io::Result<UdpSocket> {
         let socket = UdpSocket::bind(address)?;
         socket.set_nonblocking(true)?;
         set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER)?;
+        inbox::enlarge_send_buffer(&socket, SEND_BUFFER)?;
         inbox::stamp(&socket)?;
         Ok(socket)
     };
