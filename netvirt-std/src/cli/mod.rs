@@ -12,6 +12,7 @@ mod replay;
 mod select_next_hop;
 mod show;
 mod switch;
+mod top;
 mod trace;
 
 use std::io::{self, Write};
@@ -24,6 +25,7 @@ use netvirt_std::replay::PortCapture;
 use decider::DeciderArgs;
 use select_next_hop::SelectNextHopArgs;
 use show::ShowArgs;
+use top::TopArgs;
 
 /// Lets many tenants share one physical network while each believes it owns it.
 ///
@@ -132,6 +134,14 @@ enum Command {
         netvirt show status --json --control /run/netvirt/host-1.sock"
     )]
     Show(ShowArgs),
+    /// Watch how fast a running switch works.
+    ///
+    /// Shows what passes its ports, what is decided for each tenant, and what is refused and why, in a second. Keys: q
+    /// ends, tab and 1 to 3 choose what is shown, s sorts by something else.
+    #[command(
+        after_long_help = "Examples:\n  netvirt top\n  netvirt top --control /run/netvirt/host-1.sock --interval 5 --once"
+    )]
+    Top(TopArgs),
     /// Show three tenants with the same addresses on two hosts, who never meet.
     ///
     /// Builds the network of examples/three-tenants.toml in memory, with a TCP/IP stack for every virtual machine, lets
@@ -283,6 +293,7 @@ pub fn run() -> ExitCode {
         Command::Trace(args) => trace::run(&args, &mut out),
         Command::SelectNextHop(args) => select_next_hop::run(&args, &mut out),
         Command::Show(args) => show::run(&args, &mut out),
+        Command::Top(args) => top::run(&args, &mut out),
     };
     match done.and_then(|()| Ok(out.flush()?)) {
         Ok(()) => ExitCode::SUCCESS,
