@@ -152,6 +152,9 @@ impl Host {
         }
         if let Some(capture) = &capture {
             capture.name(Ingress::Uplink(UPLINK), "uplink");
+            for port in &policy.ports {
+                capture.name(Ingress::Port(port.port), &port.name);
+            }
         }
         let mut host = Self {
             policy: Arc::clone(&policy),
