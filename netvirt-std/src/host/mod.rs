@@ -608,6 +608,16 @@ impl Host {
         Ok(counters)
     }
 
+    /// Frames of the provider network that were lost because the switch did not fetch them in time.
+    pub fn missed_at_uplink(&mut self) -> u64 {
+        self.devices.missed_at_uplink()
+    }
+
+    /// Frames of the machine of this port that were lost in the same way.
+    pub fn missed_at_port(&mut self, port: PortId) -> u64 {
+        self.devices.missed_at_port(port)
+    }
+
     /// The longest stalls of any worker since this was asked for last.
     ///
     /// # Errors

@@ -46,10 +46,10 @@ fn people_are_shown_tables() {
         (
             &["show", "ports"][..],
             "\
-machine  interface  VSID  domain  MAC address        addresses  received  delivered  refused
-───────  ─────────  ────  ──────  ─────────────────  ─────────  ────────  ─────────  ───────
-blue-1   blue-1     5001  blue    06:06:00:00:00:05  10.0.0.5          1          0        1
-red-1    red-1      6001  red     08:08:00:00:00:05  10.0.0.5          0          0        0
+machine  interface  VSID  domain  MAC address        addresses  received  delivered  refused  missed
+───────  ─────────  ────  ──────  ─────────────────  ─────────  ────────  ─────────  ───────  ──────
+blue-1   blue-1     5001  blue    06:06:00:00:00:05  10.0.0.5          1          0        1       0
+red-1    red-1      6001  red     08:08:00:00:00:05  10.0.0.5          0          0        0       0
 ",
         ),
         (
