@@ -124,7 +124,8 @@ impl fmt::Display for Si {
             number /= 1000.0;
             prefix += 1;
         }
-        let digits = usize::from(number < 99.95 && number.fract() != 0.0);
+        let is_fine = prefix > 0 || number.fract() != 0.0;
+        let digits = usize::from(number < 99.95 && is_fine);
         write!(f, "{number:.digits$}{}", PREFIXES[prefix])
     }
 }

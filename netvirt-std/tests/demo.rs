@@ -6,7 +6,7 @@ use netvirt_std::policy_file::PolicyFile;
 
 fn run(policy: &str) -> Result<(Report, Vec<u8>), DemoError> {
     let file = PolicyFile::parse(policy, "three-tenants.toml").unwrap();
-    demo::run(&file, CaptureWriter::new("memory", Vec::new()).unwrap())
+    demo::in_memory(&file, CaptureWriter::new("memory", Vec::new()).unwrap())
 }
 
 /// The demo's policy with one place changed.

@@ -446,6 +446,7 @@ fn the_explained_verdict_is_that_of_the_switch() {
                     bytes: frame[..kept].to_vec(),
                     original_length: length as u32,
                     interface: 0,
+                    comment: None,
                 };
                 let mut replay = Replay::new(&host).unwrap();
                 let window = &captured.bytes;

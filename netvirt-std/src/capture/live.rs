@@ -6,9 +6,9 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvError, TryRecvError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use netvirt_core::datapath::{DropReason, Ingress};
 
@@ -17,8 +17,6 @@ use crate::switch::Egress;
 
 /// Frames that may wait for being written.
 const ROOM: usize = 4096;
-/// After so much silence the file is brought up to date.
-const SILENCE: Duration = Duration::from_millis(200);
 
 /// Takes frames for a capture. What the file cannot take in time is left out and counted.
 #[derive(Debug, Clone)]
@@ -130,10 +128,17 @@ struct Recording {
 impl Recording {
     fn record(&mut self, messages: &mpsc::Receiver<Message>) -> Result<(), CaptureError> {
         loop {
-            match messages.recv_timeout(SILENCE) {
+            match messages.try_recv() {
                 Ok(message) => self.take(message)?,
-                Err(RecvTimeoutError::Timeout) => self.writer.flush()?,
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Ok(()),
+                // Nothing else is to be done, so whoever follows the file need not wait either.
+                Err(TryRecvError::Empty) => {
+                    self.writer.flush()?;
+                    match messages.recv() {
+                        Ok(message) => self.take(message)?,
+                        Err(RecvError) => return Ok(()),
+                    }
+                }
             }
         }
     }

@@ -39,6 +39,7 @@ mod tests {
                 bytes: vec![byte],
                 original_length: 1,
                 interface: 0,
+                comment: None,
             })
         })
     }

@@ -34,6 +34,8 @@ pub struct CapturedFrame {
     pub original_length: u32,
     /// The interface, counted from 0 within its section of a pcapng file; 0 in pcap.
     pub interface: u32,
+    /// What the capture says about it: the reason, if a switch has refused it.
+    pub comment: Option<String>,
 }
 
 impl CapturedFrame {
@@ -91,6 +93,14 @@ impl CaptureReader {
             frames: 0,
             finished: false,
         })
+    }
+
+    /// The name of an interface of the section that the last frame was in, if it has one.
+    pub fn interface_name(&self, interface: u32) -> Option<&str> {
+        match &self.format {
+            Format::Pcap(_) => None,
+            Format::Section(interfaces) => interfaces.get(interface as usize)?.name.as_deref(),
+        }
     }
 
     /// Reads blocks up to the next frame.
@@ -210,6 +220,7 @@ fn take_block(
 }
 
 struct Interface {
+    name: Option<String>,
     link_type: Linktype,
     /// The most bytes that were kept of a frame; 0 is no limit.
     snap_length: u32,
@@ -226,6 +237,7 @@ impl Interface {
             1_000_000
         };
         Self {
+            name: None,
             // The upper 16 bits can say how long the frame check sequence is.
             link_type: Linktype(header.network.0 & 0xffff),
             snap_length: header.snaplen,
@@ -238,7 +250,9 @@ impl Interface {
     }
 
     fn of_pcapng(description: &InterfaceDescriptionBlock<'_>) -> Self {
+        let name = description.if_name().and_then(Result::ok);
         Self {
+            name: name.map(str::to_owned),
             link_type: description.linktype,
             snap_length: description.snaplen,
             clock: Clock::of(description),
@@ -272,7 +286,13 @@ impl Interface {
         let clock = self.clock.as_ref().ok_or(CaptureFault::Timestamp)?;
         self.last = clock.nanoseconds(ticks).ok_or(CaptureFault::Timestamp)?;
         let bytes = packet.packet_data();
-        Ok(frame(self.last, bytes, packet.origlen, packet.if_id))
+        let mut options = packet.options.iter();
+        let comment = options.find(|option| option.code == OptionCode::Comment);
+        let comment = comment.and_then(|comment| comment.as_str().ok());
+        Ok(CapturedFrame {
+            comment: comment.map(str::to_owned),
+            ..frame(self.last, bytes, packet.origlen, packet.if_id)
+        })
     }
 
     /// A Simple Packet Block has neither timestamp nor captured length: it follows the frame before it, and the
@@ -299,6 +319,7 @@ fn frame(timestamp: u64, bytes: &[u8], original_length: u32, interface: u32) -> 
         bytes: bytes.to_vec(),
         original_length: original_length.max(captured_length),
         interface,
+        comment: None,
     }
 }
 

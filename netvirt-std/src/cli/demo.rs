@@ -1,21 +1,23 @@
 //! `netvirt demo`
 
+use std::env;
 use std::error::Error;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use netvirt_std::capture::CaptureWriter;
-use netvirt_std::demo;
+use netvirt_std::demo::{self, Attach, DemoError, Report, Stage};
 use netvirt_std::policy_file::PolicyFile;
 
-use super::{Failure, policy};
+use super::{DemoArgs, Failure, policy};
 
 /// Gives the demo, tells what happened, and whether all of it was as expected.
-pub fn run(capture: Option<&Path>, out: &mut impl Write) -> Result<(), Failure> {
-    let file = PolicyFile::parse(demo::POLICY, "three-tenants.toml").map_err(policy::found)?;
-    let path = capture.map_or_else(default_capture, Path::to_path_buf);
+pub fn run(args: &DemoArgs, out: &mut impl Write) -> Result<(), Failure> {
+    let path = args.capture.clone().unwrap_or_else(default_capture);
     let capture = CaptureWriter::create(&path).map_err(|error| not_written(&error))?;
-    let (report, _) = demo::run(&file, capture).map_err(|error| not_written(&error))?;
+    let given = give(args, capture, out).inspect_err(|_| remove_file(&path));
+    let report = given?;
     write!(out, "{report}")?;
     write_where(&path, out)?;
     let (failed, all) = (report.failed(), report.expectations());
@@ -26,6 +28,62 @@ pub fn run(capture: Option<&Path>, out: &mut impl Write) -> Result<(), Failure> 
     }
     writeln!(out, "\nAll {all} expectations held.")?;
     Ok(())
+}
+
+fn give(
+    args: &DemoArgs,
+    capture: CaptureWriter<BufWriter<File>>,
+    out: &mut impl Write,
+) -> Result<Report, Failure> {
+    let given = match choose(args, out)? {
+        Some(stage) => demo::in_namespaces(stage, capture),
+        None => {
+            let file = PolicyFile::parse(demo::POLICY, "three-tenants.toml");
+            demo::in_memory(&file.map_err(policy::found)?, capture)
+        }
+    };
+    match given {
+        Ok((report, _)) => Ok(report),
+        Err(DemoError::Capture(error)) => Err(not_written(&error)),
+        Err(error) => Err(Failure::Impossible(error.to_string())),
+    }
+}
+
+/// Chooses the network, and says which it is.
+fn choose(args: &DemoArgs, out: &mut impl Write) -> Result<Option<Stage>, Failure> {
+    if args.in_memory {
+        writeln!(out, "The network is in memory, its time simulated.\n")?;
+        return Ok(None);
+    }
+    let stage = env::current_exe().and_then(|netvirt| Stage::build(demo::POLICY, netvirt));
+    let stage = match stage {
+        Ok(stage) => stage,
+        Err(error) => {
+            writeln!(
+                out,
+                "The network is in memory, its time simulated: namespaces are not permitted here ({error}).\n"
+            )?;
+            return Ok(None);
+        }
+    };
+    let ports = match stage.attach() {
+        Attach::Tap => "TAPs",
+        Attach::Veth => "veth pairs",
+    };
+    writeln!(
+        out,
+        "Machines are network namespaces with the kernel's TCP/IP; {ports} join them to a switch a host.\n"
+    )?;
+    // The rest takes some seconds.
+    out.flush()?;
+    Ok(Some(stage))
+}
+
+/// Of a demo that was not given, no capture is left.
+fn remove_file(path: &Path) {
+    if path.is_file() {
+        let _ = fs::remove_file(path);
+    }
 }
 
 fn not_written(error: &dyn Error) -> Failure {
@@ -48,5 +106,5 @@ fn write_where(path: &Path, out: &mut impl Write) -> io::Result<()> {
 }
 
 fn default_capture() -> PathBuf {
-    std::env::temp_dir().join("netvirt-demo.pcapng")
+    env::temp_dir().join("netvirt-demo.pcapng")
 }

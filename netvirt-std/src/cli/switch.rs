@@ -42,7 +42,7 @@ pub fn run(args: &SwitchArgs) -> Result<(), Failure> {
         &file,
         &args.host,
         &options,
-        Box::new(KernelDevices),
+        Box::new(KernelDevices::default()),
         handle.listener(),
         capture,
     )

@@ -107,5 +107,6 @@ fn read(frames: &TracedFrames) -> Result<Vec<CapturedFrame>, Failure> {
         original_length: bytes.len() as u32,
         bytes,
         interface: 0,
+        comment: None,
     }])
 }

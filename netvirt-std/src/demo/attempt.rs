@@ -1,26 +1,18 @@
 //! What machines try, and whether it ends as expected.
 
-use std::io::Write;
 use std::net::IpAddr;
 
 use netvirt_core::datapath::DropReason;
-use smoltcp::iface::SocketHandle;
-use smoltcp::socket::tcp;
 use smoltcp::wire::{Icmpv4Message, Icmpv6Message};
 
 use super::DemoError;
 use super::judgement::Seen;
-use super::network::Network;
-use super::witness::{OnWire, added};
+use super::network::{Machine, Network};
+use super::witness::{Counts, OnWire, Origin, Refusal, Witness, added};
 use crate::report::Bytes;
 
 /// Pings that make an attempt.
 pub(super) const PINGS: u16 = 3;
-/// Simulated nanoseconds after which what is refused counts as refused.
-const PATIENCE: u64 = 3_000_000_000;
-/// Simulated nanoseconds after which what should work counts as failed.
-const DEADLINE: u64 = 60_000_000_000;
-
 /// Part of the script: steps made one after the other.
 #[derive(Debug, Clone)]
 pub struct Act {
@@ -103,15 +95,11 @@ pub struct Finding {
 /// Makes the attempts of an act.
 ///
 /// # Errors
-/// The policy lacks a machine, or the capture cannot be written.
-pub fn make<W: Write>(network: &mut Network<W>, act: &Act) -> Result<ActReport, DemoError> {
-    let resolution = |network: &Network<W>| {
-        network
-            .witness
-            .wire
-            .get(&OnWire::Resolution)
-            .copied()
-            .unwrap_or(0)
+/// The policy lacks a machine, or the network cannot go on.
+pub fn make<N: Network>(network: &mut N, act: &Act) -> Result<ActReport, DemoError> {
+    let resolution = |network: &N| {
+        let wire = &network.witness().wire;
+        wire.get(&OnWire::Resolution).copied().unwrap_or(0)
     };
     let (held_before, resolution_before) = (network.held(), resolution(network));
     let mut findings = Vec::new();
@@ -127,20 +115,13 @@ pub fn make<W: Write>(network: &mut Network<W>, act: &Act) -> Result<ActReport, 
 }
 
 /// Makes attempts at the same time.
-fn make_step<W: Write>(
-    network: &mut Network<W>,
-    attempts: &[Attempt],
-) -> Result<Vec<Finding>, DemoError> {
-    let refused_before = network.witness.refused.clone();
-    let (arrived_before, wire_before) = (
-        network.witness.arrived.clone(),
-        network.witness.wire.clone(),
-    );
+fn make_step<N: Network>(network: &mut N, attempts: &[Attempt]) -> Result<Vec<Finding>, DemoError> {
+    let before = Before::of(network.witness());
     let is_refusal = |attempt: &Attempt| matches!(attempt.expected, Expected::Refused(..));
     let patience = if attempts.iter().all(is_refusal) {
-        PATIENCE
+        N::PATIENCE
     } else {
-        DEADLINE
+        N::DEADLINE
     };
     let end = network.now() + patience;
     let mut running = Vec::new();
@@ -151,28 +132,51 @@ fn make_step<W: Write>(
         let moved = network.round()?;
         let mut all_done = true;
         for attempt in &mut running {
-            all_done &= attempt.go_on(network);
+            all_done &= attempt.is_over(network, &before);
         }
         if !moved && all_done || network.now() >= end {
             break;
         }
         if !moved {
-            network.wait(end);
+            network.wait(end)?;
         }
     }
-    for attempt in &running {
-        attempt.close(network);
+    for machine in running.iter().filter_map(|attempt| attempt.machine) {
+        network.machine(machine).close();
     }
-    let seen = Seen {
-        refused: added(&network.witness.refused, &refused_before),
-        arrived: added(&network.witness.arrived, &arrived_before),
-        wire: added(&network.witness.wire, &wire_before),
-        strays: strays(network),
-    };
+    network.settle()?;
+    let strays = strays(network);
+    let seen = before.until(network.witness(), strays);
     running
         .iter()
-        .map(|attempt| attempt.judge(network, &seen))
+        .map(|attempt| attempt.judge(network.cast(), &seen))
         .collect()
+}
+
+/// What had been seen before a step.
+struct Before {
+    refused: Counts<Refusal>,
+    arrived: Counts<(Origin, usize)>,
+    wire: Counts<OnWire>,
+}
+
+impl Before {
+    fn of(witness: &Witness) -> Self {
+        Self {
+            refused: witness.refused.clone(),
+            arrived: witness.arrived.clone(),
+            wire: witness.wire.clone(),
+        }
+    }
+
+    fn until(&self, now: &Witness, strays: Vec<String>) -> Seen {
+        Seen {
+            refused: added(&now.refused, &self.refused),
+            arrived: added(&now.arrived, &self.arrived),
+            wire: added(&now.wire, &self.wire),
+            strays,
+        }
+    }
 }
 
 /// An attempt under way.
@@ -186,14 +190,12 @@ pub(super) struct Running<'a> {
 
 pub(super) enum Progress {
     Ping {
-        socket: SocketHandle,
         identifier: u16,
         to: IpAddr,
         sent: u16,
         answered: u16,
     },
     Send {
-        socket: SocketHandle,
         receiver: Option<usize>,
         content: Vec<u8>,
         sent: usize,
@@ -203,21 +205,20 @@ pub(super) enum Progress {
 }
 
 impl<'a> Running<'a> {
-    fn begin<W: Write>(
-        network: &mut Network<W>,
+    fn begin<N: Network>(
+        network: &mut N,
         attempt: &'a Attempt,
         number: usize,
     ) -> Result<Self, DemoError> {
-        let machine = attempt.from.map(|name| network.machine(name)).transpose()?;
-        let unable = || DemoError::Machine(attempt.from.unwrap_or("an intruder").to_owned());
+        let machine = attempt.from.map(|name| network.cast().machine(name));
+        let machine = machine.transpose()?;
+        let unable = |error| DemoError::Machine(attempt.from.unwrap_or_default().to_owned(), error);
         let progress = match (&attempt.deed, machine) {
             (Deed::Ping(to), Some(machine)) => {
                 let identifier = 0x100 + number as u16;
-                let socket = network.machines[machine]
-                    .open_ping(identifier)
-                    .ok_or_else(unable)?;
+                let sender = network.machine(machine);
+                sender.open_ping(identifier, *to).map_err(unable)?;
                 Progress::Ping {
-                    socket,
                     identifier,
                     to: *to,
                     sent: 0,
@@ -226,16 +227,15 @@ impl<'a> Running<'a> {
             }
             (Deed::Send(to, bytes), Some(machine)) => {
                 let receiver = match attempt.expected {
-                    Expected::Received(name) => Some(network.machine(name)?),
+                    Expected::Received(name) => Some(network.cast().machine(name)?),
                     _ => None,
                 };
+                let content = content_of(&network.cast().machines[machine].name, *bytes);
                 // The port is the same for all that send at the same time.
-                let local_port = 40_000 + (network.now() / 1_000_000 % 10_000) as u16;
-                let sender = &mut network.machines[machine];
-                let content = content_of(&sender.config.name, *bytes);
-                let socket = sender.connect(local_port, *to).ok_or_else(unable)?;
+                let local_port = 40_000 + (network.now().as_millis() % 10_000) as u16;
+                let sender = network.machine(machine);
+                sender.connect(local_port, *to).map_err(unable)?;
                 Progress::Send {
-                    socket,
                     receiver,
                     content,
                     sent: 0,
@@ -247,10 +247,10 @@ impl<'a> Running<'a> {
                 Progress::Forged
             }
             (Deed::Forge { frame, inner, .. }, None) => {
-                network.intrude(frame.clone(), inner)?;
+                network.intrude(frame, inner)?;
                 Progress::Forged
             }
-            (_, None) => return Err(unable()),
+            (_, None) => return Err(DemoError::Missing("a machine that does it".to_owned())),
         };
         Ok(Self {
             attempt,
@@ -260,75 +260,87 @@ impl<'a> Running<'a> {
     }
 
     /// Takes the next step. Says whether there is none.
-    fn go_on<W: Write>(&mut self, network: &mut Network<W>) -> bool {
+    fn go_on<N: Network>(&mut self, network: &mut N) -> bool {
         let Some(machine) = self.machine else {
             return true;
         };
         match &mut self.progress {
             Progress::Forged => true,
             Progress::Ping {
-                socket,
                 identifier,
                 to,
                 sent,
                 answered,
             } => {
-                let sender = &mut network.machines[machine];
-                while let Some((message, from)) = sender.receive_icmp(*socket) {
-                    let expected = echo(false, *to, *identifier, *answered, &sender.config.name);
+                let name = network.cast().machines[machine].name.clone();
+                let sender = network.machine(machine);
+                while let Some((message, from)) = sender.receive_icmp() {
+                    let expected = echo(false, *to, *identifier, *answered, &name);
                     let is_answer = from == *to && same_echo(&message, &expected);
                     *answered += u16::from(is_answer);
                 }
                 if *sent == *answered && *sent < PINGS {
-                    let request = echo(true, *to, *identifier, *sent, &sender.config.name);
-                    *sent += u16::from(sender.send_icmp(*socket, &request, *to));
+                    let request = echo(true, *to, *identifier, *sent, &name);
+                    *sent += u16::from(sender.send_icmp(&request));
                 }
                 *answered == PINGS
             }
             Progress::Send {
-                socket,
                 receiver,
                 content,
                 sent,
                 received,
             } => {
-                let connection = network.machines[machine].connection(*socket);
-                if connection.can_send() && *sent < content.len() {
-                    *sent += connection.send_slice(&content[*sent..]).unwrap_or(0);
+                let sender = network.machine(machine);
+                if *sent < content.len() {
+                    *sent += sender.write(&content[*sent..]);
                 }
                 if *sent == content.len() {
-                    connection.close();
+                    sender.finish_writing();
                 }
-                let is_over = matches!(
-                    connection.state(),
-                    tcp::State::Closed | tcp::State::TimeWait
-                );
-                if let Some(receiver) = receiver {
-                    received.extend(network.machines[*receiver].take_received());
-                    return is_over && network.machines[*receiver].is_idle();
-                }
-                is_over
+                let is_over = sender.is_over();
+                let Some(receiver) = receiver else {
+                    return is_over;
+                };
+                let receiver = network.machine(*receiver);
+                received.extend(receiver.take_received());
+                is_over && receiver.is_idle()
             }
         }
     }
 
-    fn close<W: Write>(&self, network: &mut Network<W>) {
-        if let (Some(machine), Progress::Ping { socket, .. } | Progress::Send { socket, .. }) =
-            (self.machine, &self.progress)
-        {
-            network.machines[machine].close(*socket);
+    /// Whether what is to come of it has come, or something else has. Where time is free, that can still change.
+    fn is_over<N: Network>(&mut self, network: &mut N, before: &Before) -> bool {
+        let is_through = self.go_on(network);
+        let cast = network.cast();
+        let seen = || before.until(network.witness(), Vec::new());
+        let is_refused = || !seen().refusals_of(self.tenant(cast)).is_empty();
+        let is_final = !N::TIME_IS_FREE;
+        match self.attempt.expected {
+            Expected::Answers | Expected::Received(_) => is_through || is_final && is_refused(),
+            Expected::OnlyBetween(receiver) => {
+                let mut places = seen().places().into_iter();
+                places.any(|place| cast.machines[place].name == receiver)
+                    || is_final && is_refused()
+            }
+            Expected::Refused(..) => {
+                (is_through || is_final) && (is_refused() || !seen().places().is_empty())
+            }
         }
     }
 }
 
 /// Bytes that servers received which nobody was to send them, in words.
-fn strays<W: Write>(network: &mut Network<W>) -> Vec<String> {
-    let machines = network.machines.iter_mut();
-    let taken = machines.map(|machine| (machine.take_received().len(), &machine.config.name));
-    let strays = taken.filter(|(length, _)| *length > 0);
+fn strays<N: Network>(network: &mut N) -> Vec<String> {
+    let mut strays = Vec::new();
+    for number in 0..network.cast().machines.len() {
+        let length = network.machine(number).take_received().len();
+        if length > 0 {
+            let name = &network.cast().machines[number].name;
+            strays.push(format!("{} arrived at {name}", Bytes(length)));
+        }
+    }
     strays
-        .map(|(length, name)| format!("{} arrived at {name}", Bytes(length)))
-        .collect()
 }
 
 /// Bytes that only this machine sends, the same every time.

@@ -1,14 +1,13 @@
 //! Whether what came of an attempt is what was to come of it, and both in words.
 
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::net::IpAddr;
 
 use netvirt_core::datapath::DropReason;
 
 use super::DemoError;
 use super::attempt::{Deed, Expected, Finding, PINGS, Progress, Running};
-use super::network::Network;
+use super::cast::{Cast, MachineConfig};
 use super::witness::{Counts, OnWire, Origin, Refusal, by_reason};
 use crate::report::Bytes;
 
@@ -26,30 +25,37 @@ pub(super) struct Seen {
 
 impl Seen {
     /// What was refused of a tenant's machines, or came from the wire, which tells of no tenant.
-    fn refusals_of(&self, tenant: Option<&str>) -> Counts<(usize, DropReason)> {
+    pub fn refusals_of(&self, tenant: Option<&str>) -> Counts<(usize, DropReason)> {
         let is_of =
             |refusal: &Refusal| refusal.tenant.is_none() || refusal.tenant.as_deref() == tenant;
         by_reason(self.refused.iter().filter(|(refusal, _)| is_of(refusal)))
+    }
+
+    /// The machines that were reached by frames which no host had made.
+    pub fn places(&self) -> BTreeSet<usize> {
+        let arrived = self.arrived.keys();
+        let from_others = arrived.filter(|(origin, _)| *origin != Origin::Host);
+        from_others.map(|(_, machine)| *machine).collect()
     }
 }
 
 impl Running<'_> {
     /// Judges what came of it.
-    pub fn judge<W: Write>(&self, network: &Network<W>, seen: &Seen) -> Result<Finding, DemoError> {
+    pub fn judge(&self, cast: &Cast, seen: &Seen) -> Result<Finding, DemoError> {
         let (as_expected, mut parts) = match self.attempt.expected {
             Expected::Answers | Expected::Received(_) => self.judge_success(),
-            Expected::OnlyBetween(receiver) => self.judge_between(receiver, network, seen)?,
-            Expected::Refused(host, reason) => self.judge_refusal(host, reason, network, seen),
+            Expected::OnlyBetween(receiver) => self.judge_between(receiver, cast, seen)?,
+            Expected::Refused(host, reason) => self.judge_refusal(host, reason, cast, seen),
         };
-        let tenant = self.tenant(network);
-        let refusals = refusals_in_words(network, &seen.refusals_of(tenant));
+        let tenant = self.tenant(cast);
+        let refusals = refusals_in_words(cast, &seen.refusals_of(tenant));
         let may_be_refused = matches!(self.attempt.expected, Expected::Refused(..));
         let held = as_expected && (may_be_refused || refusals.is_empty()) && seen.strays.is_empty();
         parts.extend(refusals);
         parts.extend(seen.strays.iter().cloned());
         Ok(Finding {
             held,
-            what: self.in_words(network),
+            what: self.in_words(cast),
             expected: self.attempt.expected.in_words(&self.attempt.deed),
             seen: parts.join("; "),
             wire: on_wire_in_words(tenant, &seen.wire),
@@ -84,13 +90,13 @@ impl Running<'_> {
         (came_through, vec![words])
     }
 
-    fn judge_between<W: Write>(
+    fn judge_between(
         &self,
         receiver: &str,
-        network: &Network<W>,
+        cast: &Cast,
         seen: &Seen,
     ) -> Result<(bool, Vec<String>), DemoError> {
-        let receiver_number = network.machine(receiver)?;
+        let receiver_number = cast.machine(receiver)?;
         let ends = [self.machine, Some(receiver_number)];
         let places: BTreeSet<usize> = seen.arrived.keys().map(|(_, machine)| *machine).collect();
         let arrived = places.contains(&receiver_number);
@@ -98,7 +104,7 @@ impl Running<'_> {
             .iter()
             .filter(|machine| !ends.contains(&Some(**machine)));
         let others: Vec<&str> = others
-            .map(|machine| network.machines[*machine].config.name.as_str())
+            .map(|machine| cast.machines[*machine].name.as_str())
             .collect();
         let words = match (arrived, others.as_slice()) {
             (true, []) => format!("arrived at {receiver} alone"),
@@ -109,26 +115,21 @@ impl Running<'_> {
     }
 
     /// Whether nothing came through, and all that was refused was refused there for this reason.
-    fn judge_refusal<W: Write>(
+    fn judge_refusal(
         &self,
         host: &str,
         reason: DropReason,
-        network: &Network<W>,
+        cast: &Cast,
         seen: &Seen,
     ) -> (bool, Vec<String>) {
-        let refusals = seen.refusals_of(self.tenant(network));
-        let is_expected = |(at, why): &(usize, DropReason)| {
-            network.hosts[*at].policy.name == host && *why == reason
-        };
+        let refusals = seen.refusals_of(self.tenant(cast));
+        let is_expected =
+            |(at, why): &(usize, DropReason)| cast.hosts[*at].name == host && *why == reason;
         let refused = !refusals.is_empty() && refusals.keys().all(is_expected);
-        let from_others = seen
-            .arrived
-            .keys()
-            .filter(|(origin, _)| *origin != Origin::Host);
-        let places: BTreeSet<usize> = from_others.map(|(_, machine)| *machine).collect();
+        let places = seen.places();
         let mut parts: Vec<String> = places
             .iter()
-            .map(|machine| format!("it arrived at {}", network.machines[*machine].config.name))
+            .map(|machine| format!("it arrived at {}", cast.machines[*machine].name))
             .collect();
         let answered = match &self.progress {
             Progress::Ping { answered, .. } => *answered > 0,
@@ -144,17 +145,17 @@ impl Running<'_> {
         (refused && places.is_empty() && !answered, parts)
     }
 
-    fn tenant<'n, W: Write>(&self, network: &'n Network<W>) -> Option<&'n str> {
+    pub fn tenant<'c>(&self, cast: &'c Cast) -> Option<&'c str> {
         self.machine
-            .map(|machine| network.machines[machine].config.tenant.as_str())
+            .map(|machine| cast.machines[machine].tenant.as_str())
     }
 
-    fn in_words<W: Write>(&self, network: &Network<W>) -> String {
+    fn in_words(&self, cast: &Cast) -> String {
         let whom = self.attempt.from.unwrap_or("intruder");
         match &self.attempt.deed {
-            Deed::Ping(to) => format!("{whom} pings {to}{}", name_in(network, self.machine, *to)),
+            Deed::Ping(to) => format!("{whom} pings {to}{}", name_in(cast, self.machine, *to)),
             Deed::Send(to, bytes) => {
-                let to = format!("{to}{}", name_in(network, self.machine, *to));
+                let to = format!("{to}{}", name_in(cast, self.machine, *to));
                 match self.attempt.expected {
                     Expected::Refused(..) => format!("{whom} opens TCP to {to}"),
                     _ => format!("{whom} sends {} to {to}", Bytes(*bytes)),
@@ -166,10 +167,10 @@ impl Running<'_> {
 }
 
 /// The name of the machine of the sender's tenant that has an address.
-fn name_in<W: Write>(network: &Network<W>, sender: Option<usize>, address: IpAddr) -> String {
-    let tenant = sender.map(|sender| &network.machines[sender].config.tenant);
-    let mut configs = network.machines.iter().map(|machine| &machine.config);
-    let has_it = |config: &&super::machine::MachineConfig| {
+fn name_in(cast: &Cast, sender: Option<usize>, address: IpAddr) -> String {
+    let tenant = sender.map(|sender| &cast.machines[sender].tenant);
+    let mut configs = cast.machines.iter();
+    let has_it = |config: &&MachineConfig| {
         Some(&config.tenant) == tenant && config.addresses.iter().any(|(own, _)| *own == address)
     };
     configs
@@ -177,12 +178,9 @@ fn name_in<W: Write>(network: &Network<W>, sender: Option<usize>, address: IpAdd
         .map_or(String::new(), |config| format!(" ({})", config.name))
 }
 
-fn refusals_in_words<W: Write>(
-    network: &Network<W>,
-    refusals: &Counts<(usize, DropReason)>,
-) -> Vec<String> {
+fn refusals_in_words(cast: &Cast, refusals: &Counts<(usize, DropReason)>) -> Vec<String> {
     let words = |((host, reason), frames): (&(usize, DropReason), &u64)| {
-        let host = &network.hosts[*host].policy.name;
+        let host = &cast.hosts[*host].name;
         format!("{host} refused {frames}: {reason}")
     };
     refusals.iter().map(words).collect()

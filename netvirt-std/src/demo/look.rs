@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use smoltcp::wire::{
     ArpOperation, ArpPacket, EthernetFrame, EthernetProtocol, Icmpv4Message, Icmpv4Packet,
@@ -91,6 +91,12 @@ impl<'f> Content<'f> {
             )
     }
 
+    /// Whether a machine tells routers which multicast it wants to hear, as it does when it gets an IPv6 address.
+    pub fn is_multicast_report(&self) -> bool {
+        const MULTICAST_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+        matches!(self, Self::Ip { destination, .. } if *destination == MULTICAST_ROUTERS)
+    }
+
     /// Whether it is of a kind that a host itself answers with: address resolution, or an echo.
     pub fn is_answer(&self) -> bool {
         matches!(
@@ -149,6 +155,9 @@ impl fmt::Display for Content<'_> {
                 if let Some(vsid) = self.vsid() {
                     return write!(f, "NVGRE {vsid}: {source} → {destination}");
                 }
+                if self.is_multicast_report() {
+                    return write!(f, "multicast report: {source} → {destination}");
+                }
                 let name = match (protocol, self.icmpv4(), self.icmpv6()) {
                     (_, Some(Icmpv4Message::EchoRequest), _) => "ping".to_owned(),
                     (_, _, Some(Icmpv6Message::EchoRequest)) => "ping".to_owned(),
@@ -172,10 +181,20 @@ impl fmt::Display for Content<'_> {
 
 const GRE: IpProtocol = IpProtocol::Unknown(47);
 
-/// What identifies a frame wherever it turns up: all that neither tunnel, nor rewrite, nor router may change.
+/// What identifies a frame wherever it turns up: all that neither tunnel, nor rewrite, nor router may change, nor a
+/// network card that completes the checksum of TCP.
 pub fn fingerprint(frame: &[u8]) -> u64 {
+    const TCP_CHECKSUM: usize = 16;
     let mut hasher = DefaultHasher::new();
     match Content::of(frame) {
+        Content::Ip {
+            protocol: IpProtocol::Tcp,
+            payload,
+            ..
+        } => {
+            hasher.write(payload.get(..TCP_CHECKSUM).unwrap_or_default());
+            hasher.write(payload.get(TCP_CHECKSUM + 2..).unwrap_or_default());
+        }
         Content::Ip { payload, .. } => hasher.write(payload),
         _ => hasher.write(frame.get(14..).unwrap_or_default()),
     }

@@ -1,41 +1,55 @@
 //! The demo network: three tenants on two hosts, who use the same addresses and never meet.
 //!
-//! The hosts' switches are the real ones, with the policy of `examples/three-tenants.toml`. A wire in memory joins
-//! them, the virtual machines are smoltcp stacks, and time is simulated, so every run is the same and none waits.
+//! The hosts' switches are the real ones, with the policy of `examples/three-tenants.toml`. There are two networks that
+//! the same script is played in:
+//!
+//! - [for real](in_namespaces): every machine is a network namespace with the kernel's own TCP/IP, and every host runs
+//!   `netvirt switch`. The kernel must permit it.
+//! - [in memory](in_memory): a wire in memory joins the switches, the virtual machines are smoltcp stacks, and time is
+//!   simulated, so every run is the same and none waits.
+//!
 //! A witness who does not ask the datapath looks at every frame; what it saw decides whether the tenants met.
 
 mod attempt;
+mod cast;
 mod forge;
 mod judgement;
 mod look;
-mod machine;
+mod memory;
 mod network;
 mod print;
+mod real;
 mod script;
 mod verdict;
 mod witness;
 
 use std::fmt;
-use std::io::Write;
+use std::io::{self, Write};
 
 use crate::capture::{CaptureError, CaptureWriter};
 use crate::policy_file::PolicyFile;
 
 use attempt::{Act, ActReport, Finding};
-use network::{Host, Network, Parts};
+use cast::MachineConfig;
+use memory::MemoryNetwork;
+use network::{HostReport, Network};
+use real::{Finished, RealNetwork};
 use witness::Witness;
+
+pub use real::{Attach, Stage, Throughput};
 
 /// The policy of the demo network.
 pub const POLICY: &str = include_str!("../../../examples/three-tenants.toml");
 
 /// What happened in the demo network. [`Display`](fmt::Display) tells people.
 pub struct Report {
-    hosts: Vec<Host>,
-    machines: Vec<machine::Machine>,
+    hosts: Vec<HostReport>,
+    machines: Vec<MachineConfig>,
     witness: Witness,
     inside: Vec<ActReport>,
     across: Vec<ActReport>,
     overall: Vec<Finding>,
+    throughput: Vec<Throughput>,
 }
 
 /// Why the demo could not be given.
@@ -48,7 +62,15 @@ pub enum DemoError {
     /// The policy has no machine or host of this name, which the demo needs.
     Missing(String),
     /// A machine could not do its part.
-    Machine(String),
+    Machine(String, io::Error),
+    /// The switch of a host could not do its part.
+    Switch(String, String),
+    /// Nothing came through where throughput was to be measured.
+    Throughput(&'static str, io::Error),
+    /// The system does not do what it permitted before.
+    System(io::Error),
+    /// Somebody wants it to end.
+    Interrupted,
 }
 
 impl fmt::Display for DemoError {
@@ -59,7 +81,11 @@ impl fmt::Display for DemoError {
             Self::Missing(name) => {
                 write!(f, "the demo needs {name}, which the policy does not have")
             }
-            Self::Machine(name) => write!(f, "{name} cannot open a socket"),
+            Self::Machine(name, error) => write!(f, "{name} cannot do its part: {error}"),
+            Self::Switch(host, why) => write!(f, "the switch of {host}: {why}"),
+            Self::Throughput(way, error) => write!(f, "TCP through {way}: {error}"),
+            Self::System(error) => error.fmt(f),
+            Self::Interrupted => f.write_str("interrupted; nothing is left behind"),
         }
     }
 }
@@ -72,44 +98,86 @@ impl From<CaptureError> for DemoError {
     }
 }
 
-/// Builds the network of the policy, makes every attempt, and judges. Frames on the wire go into `capture`, whose output
-/// comes back with the report.
+impl From<io::Error> for DemoError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+/// Builds the network of the policy in memory, makes every attempt, and judges. Frames on the wire go into `capture`,
+/// whose output comes back with the report.
 ///
 /// # Errors
 /// The demo cannot be given. That an expectation failed is no error: see [`Report::failed`].
-pub fn run<W: Write>(
+pub fn in_memory<W: Write>(
     policy: &PolicyFile,
     capture: CaptureWriter<W>,
 ) -> Result<(Report, W), DemoError> {
-    let mut network = Network::start(policy, capture)?;
-    let inside = make_all(&mut network, &script::inside())?;
-    let acts = script::across(&network)?;
-    let across = make_all(&mut network, &acts)?;
-    let (
-        Parts {
-            hosts,
-            machines,
-            witness,
-        },
-        output,
-    ) = network.finish()?;
-    let overall = verdict::overall(&hosts, &machines, &witness);
-    let report = Report {
+    let mut network = MemoryNetwork::start(policy, capture)?;
+    let acts = play(&mut network)?;
+    let (cast, witness, hosts, output) = network.finish()?;
+    let report = Report::new(hosts, cast.machines, witness, acts);
+    Ok((report, output))
+}
+
+/// Starts switches and machines on a stage, makes every attempt, judges, and measures throughput. Frames on the wire go
+/// into `capture`, except those that throughput is measured by; its output comes back with the report.
+///
+/// # Errors
+/// The demo cannot be given, or was interrupted. Nothing of it is left then either.
+pub fn in_namespaces<W: Write>(
+    stage: Stage,
+    capture: CaptureWriter<W>,
+) -> Result<(Report, W), DemoError> {
+    let mut network = RealNetwork::start(stage, capture)?;
+    let acts = play(&mut network)?;
+    let Finished {
         hosts,
         machines,
         witness,
-        inside,
-        across,
-        overall,
+        output,
+        track,
+    } = network.finish()?;
+    let report = Report {
+        throughput: track.measure()?,
+        ..Report::new(hosts, machines, witness, acts)
     };
     Ok((report, output))
 }
 
-fn make_all<W: Write>(network: &mut Network<W>, acts: &[Act]) -> Result<Vec<ActReport>, DemoError> {
+/// What came of the script: inside every tenant, and across tenants.
+type Acts = (Vec<ActReport>, Vec<ActReport>);
+
+fn play(network: &mut impl Network) -> Result<Acts, DemoError> {
+    let inside = make_all(network, &script::inside())?;
+    let acts = script::across(network.cast())?;
+    let across = make_all(network, &acts)?;
+    Ok((inside, across))
+}
+
+fn make_all(network: &mut impl Network, acts: &[Act]) -> Result<Vec<ActReport>, DemoError> {
     acts.iter().map(|act| attempt::make(network, act)).collect()
 }
 
 impl Report {
+    fn new(
+        hosts: Vec<HostReport>,
+        machines: Vec<MachineConfig>,
+        witness: Witness,
+        (inside, across): Acts,
+    ) -> Self {
+        let overall = verdict::overall(&hosts, &machines, &witness);
+        Self {
+            hosts,
+            machines,
+            witness,
+            inside,
+            across,
+            overall,
+            throughput: Vec::new(),
+        }
+    }
+
     /// How many expectations there were.
     pub fn expectations(&self) -> usize {
         self.findings().count()

@@ -3,14 +3,13 @@
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
 
-use netvirt_core::HostId;
 use netvirt_core::datapath::DropReason;
 use netvirt_core::policy::{Location, LookupRecord, Method, RecordKind};
 
-use super::Report;
 use super::attempt::{ActReport, Finding};
-use super::network::Host;
+use super::network::HostReport;
 use super::witness::{OnWire, Origin};
+use super::{Report, Throughput};
 use crate::report::{Align, Table};
 
 /// Columns inside the box of a host.
@@ -29,6 +28,7 @@ impl Display for Report {
         self.write_refusals(f)?;
         self.write_arrivals(f)?;
         self.write_counters(f)?;
+        self.write_throughput(f)?;
         heading(f, "All in all")?;
         let width = self
             .overall
@@ -96,7 +96,7 @@ impl Report {
 
     fn host_title(&self, host: usize) -> String {
         let host = &self.hosts[host];
-        let mut addresses: Vec<IpAddr> = own_addresses(host).collect();
+        let mut addresses = host.own_addresses.clone();
         addresses.sort();
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         format!("{}: PA {}", host.policy.name, addresses.join(", "))
@@ -118,10 +118,7 @@ impl Report {
     }
 
     fn method_of(&self, vsid: u32) -> &'static str {
-        let mut records = self
-            .hosts
-            .iter()
-            .flat_map(|host| host.switch.policy().lookup_records());
+        let mut records = self.hosts.iter().flat_map(|host| &host.records);
         let record = records.find(|record| record.vsid.get() == vsid);
         record.map_or("", |record| method_name(record.method))
     }
@@ -141,8 +138,8 @@ impl Report {
         ]);
         for (number, host) in self.hosts.iter().enumerate() {
             for reason in DropReason::ALL {
-                let mut counter = host.switch.worker().counters().refused(*reason).to_string();
-                let refused = self.witness.refused.iter();
+                let mut counter = host.refused(*reason).to_string();
+                let refused = self.witness.all_refused();
                 for (refusal, frames) in refused
                     .filter(|(refusal, _)| (refusal.host, refusal.reason) == (number, *reason))
                 {
@@ -165,7 +162,7 @@ impl Report {
         ]);
         let tenants = ["blue", "red", "green"];
         let arrived = |origin: &Origin, tenant: &str| -> u64 {
-            let of_tenant = |at: usize| self.machines[at].config.tenant == tenant;
+            let of_tenant = |at: usize| self.machines[at].tenant == tenant;
             let arrivals = self.witness.arrived.iter();
             arrivals
                 .filter(|((from, at), _)| from == origin && of_tenant(*at))
@@ -201,16 +198,16 @@ impl Report {
             ("+ dropped", Align::Right),
         ]);
         for host in &self.hosts {
-            let totals = host.switch.worker().counters().totals();
+            let counted = &host.counted;
             table.row([
                 &host.policy.name,
-                &totals.received,
-                &totals.delivered,
-                &totals.transmitted,
-                &totals.replied,
-                &totals.punted,
-                &totals.held,
-                &totals.dropped,
+                &counted.received,
+                &counted.delivered,
+                &counted.transmitted,
+                &counted.replied,
+                &counted.punted,
+                &counted.held,
+                &counted.dropped,
             ]);
         }
         write_indented(f, &table)?;
@@ -224,6 +221,35 @@ impl Report {
     }
 }
 
+impl Report {
+    /// How fast each way is, beside the first.
+    fn write_throughput(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(fastest) = self.throughput.first() else {
+            return Ok(());
+        };
+        heading(f, "Throughput of one TCP connection, measured in turn")?;
+        let mut table = Table::new([
+            ("way", Align::Left),
+            ("Gbit/s", Align::Right),
+            ("ratio", Align::Right),
+        ]);
+        for Throughput {
+            way,
+            bits_per_second,
+        } in &self.throughput
+        {
+            let gigabits = format!("{:.2}", bits_per_second / 1e9);
+            let ratio = format!("{:.2}", bits_per_second / fastest.bits_per_second);
+            table.row([way, &gigabits, &ratio]);
+        }
+        write_indented(f, &table)?;
+        writeln!(
+            f,
+            "\n  The switches do not use segmentation offload yet: each packet of 1500 bytes passes them by itself."
+        )
+    }
+}
+
 fn on_wire(kind: &OnWire, frames: u64) -> String {
     match kind {
         OnWire::Encapsulated(tenant) => format!("{tenant} {frames} NVGRE"),
@@ -234,21 +260,11 @@ fn on_wire(kind: &OnWire, frames: u64) -> String {
     }
 }
 
-/// The addresses that a host has for itself.
-fn own_addresses(host: &Host) -> impl Iterator<Item = IpAddr> {
-    host.switch
-        .policy()
-        .provider_addresses()
-        .map(|own| own.address.get())
-}
-
 /// The lookup records of a host, as its switch has them.
-fn write_records(f: &mut Formatter<'_>, host: &Host) -> fmt::Result {
-    let policy = host.switch.policy();
+fn write_records(f: &mut Formatter<'_>, host: &HostReport) -> fmt::Result {
     let title = format!(
         "Lookup records of {}, policy version {}",
-        host.policy.name,
-        policy.version()
+        host.policy.name, host.counted.policy_version
     );
     heading(f, &title)?;
     let mut table = Table::new([
@@ -262,7 +278,7 @@ fn write_records(f: &mut Formatter<'_>, host: &Host) -> fmt::Result {
         ("method", Align::Left),
         ("type", Align::Left),
     ]);
-    let mut records: Vec<LookupRecord> = policy.lookup_records().collect();
+    let mut records = host.records.clone();
     records.sort_by_key(|record| {
         (
             record.vsid,
@@ -309,7 +325,7 @@ fn customer_address(kind: RecordKind) -> String {
 }
 
 /// Where packets for the record's machine go on the wire.
-fn provider_address(host: &Host, record: &LookupRecord) -> String {
+fn provider_address(host: &HostReport, record: &LookupRecord) -> String {
     match (record.method, record.location) {
         (
             Method::Rewrite {
@@ -317,19 +333,19 @@ fn provider_address(host: &Host, record: &LookupRecord) -> String {
             },
             _,
         ) => provider_address.to_string(),
-        (_, Location::Port(_)) => joined(own_addresses(host)),
-        (_, Location::Host(number)) => joined(addresses_of(host, number)),
+        (_, Location::Port(_)) => joined(host.own_addresses.iter()),
+        (_, Location::Host(number)) => {
+            let addresses = host.host_addresses.iter();
+            joined(
+                addresses
+                    .filter(|(of, _)| *of == number)
+                    .map(|(_, address)| address),
+            )
+        }
     }
 }
 
-fn addresses_of(host: &Host, number: HostId) -> impl Iterator<Item = IpAddr> {
-    let addresses = host.switch.policy().host_addresses();
-    addresses
-        .filter(move |(of, _)| *of == number)
-        .map(|(_, address)| address.get())
-}
-
-fn joined(addresses: impl Iterator<Item = IpAddr>) -> String {
+fn joined<'a>(addresses: impl Iterator<Item = &'a IpAddr>) -> String {
     addresses
         .map(|address| address.to_string())
         .collect::<Vec<_>>()

@@ -1,6 +1,5 @@
 //! What is tried in the demo network, and what is to come of it.
 
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 
 use netvirt_core::MacAddress;
@@ -8,8 +7,8 @@ use netvirt_core::datapath::DropReason;
 
 use super::DemoError;
 use super::attempt::{Act, Attempt, Deed, Expected};
+use super::cast::Cast;
 use super::forge;
-use super::network::Network;
 use crate::echo::Ends;
 
 const MIB: usize = 1 << 20;
@@ -79,8 +78,8 @@ pub fn inside() -> Vec<Act> {
 ///
 /// # Errors
 /// The policy lacks a machine.
-pub fn across<W: Write>(network: &Network<W>) -> Result<Vec<Act>, DemoError> {
-    let known = Macs::of(network)?;
+pub fn across(cast: &Cast) -> Result<Vec<Act>, DemoError> {
+    let known = Macs::of(cast)?;
     Ok(vec![
         others_addresses(),
         lies(&known),
@@ -252,15 +251,8 @@ struct Macs {
 }
 
 impl Macs {
-    fn of<W: Write>(network: &Network<W>) -> Result<Self, DemoError> {
-        let machine =
-            |name| Ok::<_, DemoError>(network.machines[network.machine(name)?].config.mac);
-        let host_2 = network
-            .hosts
-            .iter()
-            .find(|host| host.policy.name == "host-2");
-        let host_2 = host_2.ok_or_else(|| DemoError::Missing("host-2".to_owned()))?;
-        let settings = host_2.switch.policy().settings();
+    fn of(cast: &Cast) -> Result<Self, DemoError> {
+        let machine = |name| Ok::<_, DemoError>(cast.machines[cast.machine(name)?].mac);
         Ok(Self {
             blue_1: machine("blue-1")?,
             blue_2: machine("blue-2")?,
@@ -268,8 +260,8 @@ impl Macs {
             red_1: machine("red-1")?,
             red_2: machine("red-2")?,
             green_1: machine("green-1")?,
-            router: settings.map_or(MacAddress::ZERO, |settings| settings.router_mac),
-            host_2: host_2.policy.uplink_mac,
+            router: cast.router_mac(),
+            host_2: cast.host("host-2")?.uplink_mac,
         })
     }
 }

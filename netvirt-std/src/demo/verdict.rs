@@ -3,12 +3,17 @@
 use netvirt_core::datapath::DropReason;
 
 use super::attempt::Finding;
-use super::machine::Machine;
-use super::network::Host;
+use super::cast::MachineConfig;
+use super::network::HostReport;
 use super::witness::{OnWire, Origin, Witness, by_reason};
+use crate::counters::CounterReport;
 
 /// Judges the whole run.
-pub fn overall(hosts: &[Host], machines: &[Machine], witness: &Witness) -> Vec<Finding> {
+pub fn overall(
+    hosts: &[HostReport],
+    machines: &[MachineConfig],
+    witness: &Witness,
+) -> Vec<Finding> {
     vec![
         isolation(machines, witness),
         every_arrival_known(witness),
@@ -31,8 +36,8 @@ fn finding(what: &str, expected: &str, seen: String, held: bool) -> Finding {
 }
 
 /// No frame of one tenant reached a port of another, and none of an intruder any.
-fn isolation(machines: &[Machine], witness: &Witness) -> Finding {
-    let tenant_at = |machine: usize| machines.get(machine).map(|machine| &machine.config.tenant);
+fn isolation(machines: &[MachineConfig], witness: &Witness) -> Finding {
+    let tenant_at = |machine: usize| machines.get(machine).map(|machine| &machine.tenant);
     let is_foreign = |origin: &Origin, at: usize| match origin {
         Origin::Tenant(tenant) => Some(tenant) != tenant_at(at),
         Origin::Intruder => true,
@@ -62,12 +67,16 @@ fn every_arrival_known(witness: &Witness) -> Finding {
         .iter()
         .filter(|((origin, _), _)| *origin == Origin::Unknown);
     let unknown: u64 = unknown.map(|(_, frames)| frames).sum();
-    let ambiguous = witness.ambiguous;
+    let (ambiguous, missed) = (witness.ambiguous, witness.missed);
+    let mut seen = format!("{unknown} of unknown origin, {ambiguous} sent alike by two tenants");
+    if missed > 0 {
+        seen += &format!(", {missed} not seen for want of room");
+    }
     finding(
         "every arrival was somebody's",
         "no frame of unknown origin, none that two tenants sent alike",
-        format!("{unknown} of unknown origin, {ambiguous} sent alike by two tenants"),
-        unknown == 0 && ambiguous == 0,
+        seen,
+        unknown == 0 && ambiguous == 0 && missed == 0,
     )
 }
 
@@ -83,25 +92,23 @@ fn wire_clean(witness: &Witness) -> Finding {
     )
 }
 
-fn held_frames_sent(hosts: &[Host]) -> Finding {
-    let held: u64 = hosts
-        .iter()
-        .map(|host| host.switch.worker().counters().totals().held)
-        .sum();
-    let released: u64 = hosts.iter().map(|host| host.switch.released()).sum();
+fn held_frames_sent(hosts: &[HostReport]) -> Finding {
+    let held: u64 = hosts.iter().map(|host| host.counted.held).sum();
+    let sent: u64 = hosts.iter().map(released).sum();
     finding(
         "what waited for a next hop was sent",
         "all that was held, and at least one frame on each host",
-        format!("{released} of {held} held frames"),
-        held == released && hosts.iter().all(|host| host.switch.released() > 0),
+        format!("{sent} of {held} held frames"),
+        held == sent && hosts.iter().all(|host| released(host) > 0),
     )
 }
 
-fn counters_add_up(hosts: &[Host]) -> Finding {
-    let totals = hosts
-        .iter()
-        .map(|host| host.switch.worker().counters().totals());
-    let wrong = totals.filter(|totals| !totals.add_up()).count();
+fn released(host: &HostReport) -> u64 {
+    host.counted.released.unwrap_or(0)
+}
+
+fn counters_add_up(hosts: &[HostReport]) -> Finding {
+    let wrong = hosts.iter().filter(|host| !add_up(&host.counted)).count();
     finding(
         "counters add up",
         "received = delivered + transmitted + replied + punted + held + dropped on every host",
@@ -114,13 +121,28 @@ fn counters_add_up(hosts: &[Host]) -> Finding {
     )
 }
 
-fn refusals_counted(hosts: &[Host], witness: &Witness) -> Finding {
-    let seen = by_reason(witness.refused.iter());
+const fn add_up(counted: &CounterReport) -> bool {
+    let CounterReport {
+        received,
+        delivered,
+        transmitted,
+        replicated,
+        replied,
+        punted,
+        held,
+        dropped,
+        ..
+    } = counted;
+    *received == *delivered + *transmitted + *replicated + *replied + *punted + *held + *dropped
+}
+
+fn refusals_counted(hosts: &[HostReport], witness: &Witness) -> Finding {
+    let seen = by_reason(witness.all_refused());
     let mut counted = 0;
     let mut differences = 0;
     for (number, host) in hosts.iter().enumerate() {
         for reason in DropReason::ALL {
-            let frames = host.switch.worker().counters().refused(*reason);
+            let frames = host.refused(*reason);
             counted += frames;
             differences += u64::from(frames != seen.get(&(number, *reason)).copied().unwrap_or(0));
         }
@@ -137,14 +159,10 @@ fn refusals_counted(hosts: &[Host], witness: &Witness) -> Finding {
 }
 
 /// What machines and wire brought to the hosts is what the hosts say that they received.
-fn nothing_lost(hosts: &[Host], witness: &Witness) -> Finding {
-    let received: u64 = hosts
-        .iter()
-        .map(|host| host.switch.worker().counters().totals().received)
-        .sum();
-    let from_wire: u64 = hosts.iter().map(|host| host.from_wire).sum();
+fn nothing_lost(hosts: &[HostReport], witness: &Witness) -> Finding {
+    let received: u64 = hosts.iter().map(|host| host.counted.received).sum();
     let from_machines: u64 = witness.sent.values().sum();
-    let brought = from_machines + from_wire;
+    let brought = from_machines + witness.for_hosts;
     finding(
         "no frame vanished",
         "hosts counted every frame that machines and wire brought",

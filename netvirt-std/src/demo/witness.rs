@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use netvirt_core::datapath::DropReason;
 
+use super::cast::MachineConfig;
 use super::look::{Content, fingerprint};
-use super::machine::MachineConfig;
 
 /// Whose frame arrived at a port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,12 +61,18 @@ pub struct Witness {
     pub sent: Counts<String>,
     /// Frames that arrived, by origin and by machine.
     pub arrived: Counts<(Origin, usize)>,
-    /// Frames refused.
+    /// Frames refused, of those that somebody wanted sent.
     pub refused: Counts<Refusal>,
+    /// Frames refused that machines sent of their own accord.
+    pub refused_unasked: Counts<Refusal>,
     /// Frames on the wire.
     pub wire: Counts<OnWire>,
+    /// How often a frame on the wire was for a host.
+    pub for_hosts: u64,
     /// Frames on the wire that were for no host.
     pub for_nobody: u64,
+    /// Frames that were not seen, for want of room.
+    pub missed: u64,
 }
 
 impl Witness {
@@ -91,6 +97,17 @@ impl Witness {
         }
     }
 
+    /// A frame is on the wire.
+    pub fn saw_on_wire(&mut self, kind: OnWire) {
+        *self.wire.entry(kind).or_default() += 1;
+    }
+
+    /// A frame on the wire is for so many hosts.
+    pub fn saw_receivers(&mut self, hosts: usize) {
+        self.for_hosts += hosts as u64;
+        self.for_nobody += u64::from(hosts == 0);
+    }
+
     /// A frame arrives at a machine.
     pub fn saw_arrival(&mut self, machine: usize, frame: &[u8]) {
         let origin = match self.senders.get(&fingerprint(frame)) {
@@ -109,18 +126,25 @@ impl Witness {
         sender: Option<&MachineConfig>,
         frame: &[u8],
     ) {
+        let content = Content::of(frame);
+        let refused = if content.is_multicast_report() {
+            &mut self.refused_unasked
+        } else {
+            &mut self.refused
+        };
         let whom = sender.map_or("the wire", |sender| &sender.name);
-        let what = format!("{whom}: {}", Content::of(frame));
-        let tenant = sender.map(|sender| sender.tenant.clone());
-        *self
-            .refused
-            .entry(Refusal {
-                host,
-                reason,
-                tenant,
-                what,
-            })
-            .or_default() += 1;
+        let refusal = Refusal {
+            host,
+            reason,
+            tenant: sender.map(|sender| sender.tenant.clone()),
+            what: format!("{whom}: {content}"),
+        };
+        *refused.entry(refusal).or_default() += 1;
+    }
+
+    /// All frames refused.
+    pub fn all_refused(&self) -> impl Iterator<Item = (&Refusal, &u64)> {
+        self.refused.iter().chain(&self.refused_unasked)
     }
 }
 

@@ -1,18 +1,42 @@
 //! The devices of this machine's kernel, as the policy file names them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use netvirt_core::PortId;
+
+use super::link::Interface;
 use super::namespace::Namespace;
-use super::packet::{PacketDevice, PacketOptions, Role};
+use super::packet::{Missed, PacketDevice, PacketOptions, Role};
 use super::tap::{Tap, TapOptions};
 use super::{Receiver, Sender};
 use crate::host::{Devices, Queue};
 use crate::policy_file::{Attachment, HostPolicy, PortInfo};
 
 /// TAPs and packet sockets of the kernel, in the network namespace of whoever asks.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct KernelDevices;
+#[derive(Debug, Default)]
+pub struct KernelDevices {
+    uplink: Option<Watched>,
+    ports: BTreeMap<PortId, Watched>,
+}
+
+/// What tells how many frames an open device lost on the way in.
+#[derive(Debug)]
+enum Watched {
+    Tap(Interface),
+    Packet(Missed),
+}
+
+impl Watched {
+    fn missed(&mut self) -> u64 {
+        // A device that is gone loses nothing any more.
+        match self {
+            Self::Tap(interface) => interface.link().map_or(0, |link| link.counters.tx_dropped),
+            Self::Packet(missed) => missed.total().unwrap_or(0),
+        }
+    }
+}
 
 impl Devices for KernelDevices {
     fn open_uplink(&mut self, host: &HostPolicy, queues: usize) -> io::Result<Vec<Queue>> {
@@ -26,27 +50,33 @@ impl Devices for KernelDevices {
                 ),
             ));
         };
-        open_packet(interface, Role::Uplink, queues)
+        let (queues, watched) = open_packet(interface, Role::Uplink, queues)?;
+        self.uplink = Some(watched);
+        Ok(queues)
     }
 
     fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>> {
         let interface = interface_of(port)?;
-        match &port.attachment {
-            Attachment::Veth => open_packet(interface, Role::Port, queues),
+        let (queues, watched) = match &port.attachment {
+            Attachment::Veth => open_packet(interface, Role::Port, queues)?,
             Attachment::Tap { namespace } => {
-                let tap = Tap::open(&TapOptions {
-                    name: interface,
-                    namespace: &open_namespace(namespace.as_deref())?,
-                    mac: Some(port.mac),
-                    mtu: port.mtu.into(),
-                    queues,
-                })?;
-                Ok(tap.queues.into_iter().map(queue_of).collect())
+                open_tap(port, interface, namespace.as_deref(), queues)?
             }
-        }
+        };
+        self.ports.insert(port.port, watched);
+        Ok(queues)
+    }
+
+    fn missed_at_uplink(&mut self) -> u64 {
+        self.uplink.as_mut().map_or(0, Watched::missed)
+    }
+
+    fn missed_at_port(&mut self, port: PortId) -> u64 {
+        self.ports.get_mut(&port).map_or(0, Watched::missed)
     }
 
     fn remove_port(&mut self, port: &PortInfo) {
+        self.ports.remove(&port.port);
         let Attachment::Tap { namespace } = &port.attachment else {
             return;
         };
@@ -59,7 +89,24 @@ impl Devices for KernelDevices {
     }
 }
 
-fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<Vec<Queue>> {
+fn open_tap(
+    port: &PortInfo,
+    interface: &str,
+    namespace: Option<&Path>,
+    queues: usize,
+) -> io::Result<(Vec<Queue>, Watched)> {
+    let tap = Tap::open(&TapOptions {
+        name: interface,
+        namespace: &open_namespace(namespace)?,
+        mac: Some(port.mac),
+        mtu: port.mtu.into(),
+        queues,
+    })?;
+    let queues = tap.queues.into_iter().map(queue_of).collect();
+    Ok((queues, Watched::Tap(tap.interface)))
+}
+
+fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<(Vec<Queue>, Watched)> {
     let device = PacketDevice::open(&PacketOptions {
         interface,
         namespace: &Namespace::current(),
@@ -67,7 +114,8 @@ fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<Vec<Que
         queues,
         bypass_qdisc: false,
     })?;
-    Ok(device.queues.into_iter().map(queue_of).collect())
+    let queues = device.queues.into_iter().map(queue_of).collect();
+    Ok((queues, Watched::Packet(device.missed)))
 }
 
 fn queue_of((receiver, sender): (impl Receiver + 'static, impl Sender + 'static)) -> Queue {

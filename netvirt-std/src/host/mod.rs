@@ -152,6 +152,9 @@ impl Host {
         }
         if let Some(capture) = &capture {
             capture.name(Ingress::Uplink(UPLINK), "uplink");
+            for port in &policy.ports {
+                capture.name(Ingress::Port(port.port), &port.name);
+            }
         }
         let mut host = Self {
             policy: Arc::clone(&policy),
@@ -603,6 +606,16 @@ impl Host {
             })?;
         }
         Ok(counters)
+    }
+
+    /// Frames of the provider network that were lost because the switch did not fetch them in time.
+    pub fn missed_at_uplink(&mut self) -> u64 {
+        self.devices.missed_at_uplink()
+    }
+
+    /// Frames of the machine of this port that were lost in the same way.
+    pub fn missed_at_port(&mut self, port: PortId) -> u64 {
+        self.devices.missed_at_port(port)
     }
 
     /// The longest stalls of any worker since this was asked for last.

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use netvirt_core::PortId;
 use netvirt_core::datapath::Ingress;
 
 use super::HostError;
@@ -31,6 +32,16 @@ pub trait Devices: Send {
     /// # Errors
     /// It cannot be opened; the error says why and what to do.
     fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>>;
+
+    /// Frames that came to the uplink and were lost because the switch did not fetch them in time.
+    fn missed_at_uplink(&mut self) -> u64 {
+        0
+    }
+
+    /// Frames that the machine of this port sent and that were lost in the same way.
+    fn missed_at_port(&mut self, _port: PortId) -> u64 {
+        0
+    }
 
     /// The machine of this port is no more: what was made for it is to be removed.
     fn remove_port(&mut self, port: &PortInfo);

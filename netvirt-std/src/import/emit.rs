@@ -81,7 +81,9 @@ impl Writer {
     /// Writes a comment, broken into lines.
     fn comment(&mut self, text: &str) {
         let mut line = "#".to_owned();
-        for word in text.split_whitespace() {
+        // TOML has no control characters in comments.
+        let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+        for word in words.filter(|word| !word.is_empty()) {
             if line.chars().count() + 1 + word.chars().count() > WIDTH {
                 self.line(&line);
                 line = "#".to_owned();

@@ -391,12 +391,17 @@ impl Row {
 
     /// What a field holds, as the type that it is of.
     pub fn at<T: FromField>(&self, field: &str) -> Option<At<T>> {
-        let cell = self.cell(field)?;
-        Some(At {
-            value: T::from_field(&cell.value)?,
-            span: cell.origin.clone(),
-        })
+        at(&self.fields, field)
     }
+}
+
+/// What one of the fields holds, as the type that it is of.
+pub fn at<T: FromField>(fields: &Fields, field: &str) -> Option<At<T>> {
+    let cell = fields.get(field)?;
+    Some(At {
+        value: T::from_field(&cell.value)?,
+        span: cell.origin.clone(),
+    })
 }
 
 /// A value and where it was written.

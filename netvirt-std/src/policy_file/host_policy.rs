@@ -133,18 +133,20 @@ impl HostPolicy {
     ///
     /// # Make before break
     ///
-    /// One host changes over between two frames: the whole difference is one transaction, and no frame sees a part of it.
-    /// But hosts are not told at the same time, and a frame may leave one in the new version and reach another in the old.
-    /// A network changes without loss if the file takes a step in between in which both ways work, and every host knows
-    /// this step before the first learns the next:
+    /// One host changes over between two frames: the whole difference is one transaction, and no frame sees a part
+    /// of it. But hosts are not told at the same time, and a frame may leave one under the new version and reach
+    /// another under the old. A network changes without loss if the file takes steps in which both ways work, and
+    /// every host has taken one step before the first takes the next:
     ///
-    /// - A machine moves: `host` is the new one and `migrating-from` the old. Frames from and to either are believed, and
-    ///   the old host sends on what reaches it ([`MoveRecord`](Change::MoveRecord)). The next version, without
-    ///   `migrating-from`, breaks with the old host ([`RetireMigration`](Change::RetireMigration)).
+    /// - A machine moves: `host` is the new one and `migrating-from` the old. Frames from both are believed, and the
+    ///   old host sends on what still reaches it ([`MoveRecord`](Change::MoveRecord)), so the new host is told first
+    ///   and then the old one. The step before may name the new host in `migrating-from` already, so that all
+    ///   believe it before it speaks. The step after, without `migrating-from`, breaks with the old host
+    ///   ([`RetireMigration`](Change::RetireMigration)).
     /// - A host gets another provider address: first it has both, then only the new one.
     /// - A subnet changes between rewrite and NVGRE: in between it is in transition.
-    /// - A gateway is replaced: first both carry a route, the new one at a worse metric; then the metrics change
-    ///   ([`SetCustomerRoute`](Change::SetCustomerRoute)); then the old route and machine go.
+    /// - A gateway is replaced: first both carry the route, the new one at a worse metric; then the metrics change
+    ///   ([`SetCustomerRoute`](Change::SetCustomerRoute)); then the old route goes, and the machine.
     pub fn difference(&self, before: &Self) -> Vec<Change> {
         difference::between(&before.changes, &self.changes)
     }

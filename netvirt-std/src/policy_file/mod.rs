@@ -173,7 +173,7 @@ impl PolicyFile {
     }
 
     /// The same for a host that runs already: what was there in the version of the file that gave `numbering`, and
-    /// still is, keeps its number.
+    /// still is, keeps its number. The [difference](HostPolicy::difference) of the two is what the host has to change.
     ///
     /// # Errors
     ///

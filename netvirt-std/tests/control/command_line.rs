@@ -46,10 +46,10 @@ fn people_are_shown_tables() {
         (
             &["show", "ports"][..],
             "\
-machine  interface  VSID  domain  MAC address        addresses  received  delivered  refused
-───────  ─────────  ────  ──────  ─────────────────  ─────────  ────────  ─────────  ───────
-blue-1   blue-1     5001  blue    06:06:00:00:00:05  10.0.0.5          1          0        1
-red-1    red-1      6001  red     08:08:00:00:00:05  10.0.0.5          0          0        0
+machine  interface  VSID  domain  MAC address        addresses  received  delivered  refused  missed
+───────  ─────────  ────  ──────  ─────────────────  ─────────  ────────  ─────────  ───────  ──────
+blue-1   blue-1     5001  blue    06:06:00:00:00:05  10.0.0.5          1          0        1       0
+red-1    red-1      6001  red     08:08:00:00:00:05  10.0.0.5          0          0        0       0
 ",
         ),
         (
@@ -322,4 +322,39 @@ fn a_next_hop_that_nobody_can_be_asked_for_ends_with_2() {
         let complaints = netvirt(&switch, arguments).bad_input();
         assert!(complaints.contains(expected), "{complaints}");
     }
+}
+
+#[test]
+fn rates_are_written_once_for_scripts() {
+    let switch = switch();
+    switch.cables.send("blue-1", &to_nobody());
+    switch.wait_for_frames(1);
+    let told = netvirt(&switch, &["top", "--once", "--interval", "0.1"]).good();
+    let expected = "\
+frames/s: received 0, delivered 0, transmitted 0, dropped 0
+
+machine  received/s  bit/s  delivered/s  bit/s  refused/s
+───────  ──────────  ─────  ───────────  ─────  ─────────
+blue-1            0      0            0      0          0
+red-1             0      0            0      0          0
+
+routing domain  VSID  sent/s  bit/s  received/s  bit/s  refused/s
+──────────────  ────  ──────  ─────  ──────────  ─────  ─────────
+blue            5001       0      0           0      0          0
+red             6001       0      0           0      0          0
+
+refused because  frames/s  total
+───────────────  ────────  ─────
+no_record               0      1
+";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn rates_are_drawn_on_terminals_only() {
+    let switch = switch();
+    let complaints = netvirt(&switch, &["top"]).bad_input();
+    assert!(complaints.contains("--once writes text"), "{complaints}");
+    let complaints = netvirt(&switch, &["top", "--interval", "0"]).bad_input();
+    assert!(complaints.contains("from 0.1 to 3600"), "{complaints}");
 }

@@ -51,7 +51,7 @@ fn ports_come_with_their_counters() {
         "vsid": 5001, "subnet": null, "domain": "blue",
         "mac": "06:06:00:00:00:05", "addresses": ["10.0.0.5"], "mtu": 1500,
         "received_frames": 1, "received_bytes": frame.len(),
-        "delivered_frames": 0, "delivered_bytes": 0, "refused_frames": 1,
+        "delivered_frames": 0, "delivered_bytes": 0, "refused_frames": 1, "missed_frames": 0,
     });
     assert_eq!(get(&switch, "/v1/ports?machine=blue-1"), json!([expected]));
     assert_eq!(

@@ -1,5 +1,6 @@
 //! A running switch, seen and changed through its control socket.
 
+mod apply;
 mod command_line;
 mod http;
 mod lists;

@@ -174,6 +174,30 @@ fn a_port_that_could_be_of_two_machines_is_left_out() {
 }
 
 #[test]
+fn a_port_on_another_host_than_the_records_say_is_told() {
+    let bound =
+        format!("{SMALL}Set-VMNetworkAdapter blue-1 -VirtualSubnetId 5001 -ComputerName hv02\n");
+    assert!(warnings(&bound).contains(
+        "7:1 the port of \"blue-1\" is bound on host \"hv02\", its lookup records are at host \"hv01\"; 5:1 its first record; \
+         the records are followed: see that the machine has moved there"
+    ));
+    assert_eq!(host(&bound, "hv01").ports[0].name, "blue-1");
+}
+
+#[test]
+fn remarks_of_administrators_are_kept_as_comments() {
+    let script = edited(
+        SMALL,
+        "-VMName blue-1",
+        "-VMName blue-1 -Context \"web`0 `nshop\" -CustomerID '{Contoso}'",
+    );
+    let made = imported(&script).policy;
+    assert!(made.contains(
+        "# Its records say: Context web shop; CustomerID {Contoso}.\n[[vm]]\nname = \"blue-1\""
+    ));
+}
+
+#[test]
 fn a_machine_whose_name_is_no_interfaces_gets_an_interface() {
     let script = edited(SMALL, "-VMName blue-1", "-VMName 'The Blue Machine'");
     let port = &host(&script, "hv01").ports[0];
@@ -219,6 +243,16 @@ fn what_is_left_out_is_told() {
             "Remove-NetVirtualizationLookupRecord -CustomerAddress 10.0.0.99",
             "7:1 no lookup record that the script has made matches this: nothing is removed; see that the filters are \
              right",
+        ),
+        (
+            "foreach ($nic in Get-NetAdapter WNV*) { Get-VM x }",
+            "7:10 what `(Get-NetAdapter …)` yields is known only to the machine that runs the script; the block is followed \
+             once; write down the values that it yields, if there are several",
+        ),
+        (
+            "Write-Output a b | ForEach-Object { Get-VM x }",
+            "7:20 what `(Write-Output …)` yields is known only to the machine that runs the script; the block is followed \
+             once; write down the values that it yields, if there are several",
         ),
         (
             "Disable-NetAdapterBinding WNV -ComponentID ms_netwnv -CimSession hv01",

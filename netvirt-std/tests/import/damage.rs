@@ -124,8 +124,6 @@ fn is_used_or_explained(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
     #[test]
     fn a_damaged_script_is_used_or_explained(text in damaged()) {
         is_used_or_explained(&text);

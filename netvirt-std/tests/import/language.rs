@@ -47,6 +47,9 @@ fn commands_and_their_parameters() {
          `\n-ProviderAddress 192.168.4.11 -Rule 1 -VMName blue-3;;",
         "$r = New-NetVirtualizationLookupRecord -CustomerAddress 10.0.0.9 -VirtualSubnetID 5001 -MACAddress 060600000009 \
          -ProviderAddress 192.168.4.11 -Rule 1 -VMName blue-3 2>$null >> log.txt # said",
+        "$nic = (Get-NetAdapter WNV* | sort Name | select -First 1).Name\n\
+         New-NetVirtualizationLookupRecord -CustomerAddress 10.0.0.9 -VirtualSubnetID 5001 -MACAddress 060600000009 \
+         -ProviderAddress 192.168.4.11 -Rule 1 -VMName blue-3",
         "[void](New-NetVirtualizationLookupRecord -CustomerAddress 10.0.0.9 -VirtualSubnetID 5001 -MACAddress 060600000009 \
          -ProviderAddress 192.168.4.11 -Rule 1 -VMName blue-3 2>&1 | Out-Null)",
     ]);
@@ -116,6 +119,7 @@ fn loops_and_splatting() {
         format!("@(\"10.0.0.9\") |\n  % {{ {command} -CustomerAddress $_ {rest} }} | Out-Null"),
         format!("9 | foreach -Process {{ {command} -CustomerAddress \"10.0.0.$_\" {rest} }}"),
         format!("for ($i = 9; $i -lt 10; $i++) {{ {command} -CustomerAddress 10.0.0.$i {rest} }}"),
+        format!("for ($i = 0; $i -lt 9; $i++) {{ }}; {command} -CustomerAddress 10.0.0.$i {rest}"),
         format!(
             "$x = 1, 2; for ($i=9;$i -le 9;$i++)\n{{ {command} -CustomerAddress 10.0.0.$i {rest} }}"
         ),

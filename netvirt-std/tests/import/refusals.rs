@@ -296,6 +296,11 @@ fn the_language_beyond_what_is_followed() {
                    over a list",
         },
         Case {
+            script: "for ($i = 0; $i -lt 9; $i++) { $i = 5 }\nfor ($i = \"a\"; $i -lt 9; $i++) { }",
+            told: "7:6 `$i` is changed while it counts; loop with foreach over a list of the numbers that are wanted\n\
+                   8:11 a number is wanted here, and this is text; count from a number to a number",
+        },
+        Case {
             script: ". .\\common.ps1\n& $tool\n.\\other.ps1 -Now",
             told: "7:1 what another file or block does is not evaluated; write its commands here\n\
                    8:1 what another file or block does is not evaluated; write its commands here\n\

@@ -4,9 +4,13 @@ mod allocation;
 mod attachment;
 mod damage;
 mod derivation;
+mod difference;
+mod network;
 mod numbering;
 mod provider_refusals;
 mod rendering;
+#[path = "../support/mod.rs"]
+mod support;
 mod tenant_refusals;
 
 use netvirt_std::policy_file::{Diagnostics, PolicyFile, Summary};

@@ -48,10 +48,12 @@ pub struct PortView {
     pub delivered_bytes: u64,
     /// Frames from the machine that were refused.
     pub refused_frames: u64,
+    /// Frames from the machine that the kernel dropped because the switch did not fetch them in time, or was not there.
+    pub missed_frames: u64,
 }
 
 impl PortView {
-    fn new(port: &PortInfo, counted: PortCounters, naming: &Naming) -> Self {
+    fn new(port: &PortInfo, counted: PortCounters, missed: u64, naming: &Naming) -> Self {
         let (attach, namespace) = match &port.attachment {
             Attachment::Tap { namespace } => ("tap", namespace.as_ref()),
             Attachment::Veth => ("veth", None),
@@ -73,6 +75,7 @@ impl PortView {
             delivered_frames: counted.delivered.frames,
             delivered_bytes: counted.delivered.bytes,
             refused_frames: counted.refused,
+            missed_frames: missed,
         }
     }
 }
@@ -91,6 +94,7 @@ impl Resource for PortView {
             ("received", Align::Right),
             ("delivered", Align::Right),
             ("refused", Align::Right),
+            ("missed", Align::Right),
         ]);
         for port in ports {
             table.row([
@@ -103,6 +107,7 @@ impl Resource for PortView {
                 &port.received_frames,
                 &port.delivered_frames,
                 &port.refused_frames,
+                &port.missed_frames,
             ]);
         }
         table.to_string()
@@ -111,13 +116,18 @@ impl Resource for PortView {
 
 impl Listed for PortView {
     fn list(access: &Access) -> Result<impl Iterator<Item = Self>, Refusal> {
-        let (policy, counters) = access.ask(|host| (host.policy().clone(), host.counters()))?;
+        let (policy, counters, missed) = access.ask(|host| {
+            let policy = host.policy().clone();
+            let ports = policy.ports.iter();
+            let missed: Vec<u64> = ports.map(|port| host.missed_at_port(port.port)).collect();
+            (policy, host.counters(), missed)
+        })?;
         let counters = counters?;
         let naming = Naming::new(policy.clone());
-        let views = policy
-            .ports
-            .iter()
-            .map(|port| PortView::new(port, counters.port(port.port), &naming));
+        let views =
+            policy.ports.iter().zip(missed).map(|(port, missed)| {
+                PortView::new(port, counters.port(port.port), missed, &naming)
+            });
         Ok(views.collect::<Vec<_>>().into_iter())
     }
 }

@@ -34,12 +34,14 @@ pub struct Status {
     pub longest_stall_ns: u64,
     /// The longest time in which a worker waited for the policy, since this was asked last, in nanoseconds.
     pub longest_policy_wait_ns: u64,
+    /// Frames of the provider network that the kernel dropped because the switch did not fetch them in time.
+    pub uplink_missed_frames: u64,
     /// What the tables have room for.
     pub capacity: HostCapacity,
 }
 
 impl Status {
-    fn take(host: &Host) -> Result<Self, HostError> {
+    fn take(host: &mut Host) -> Result<Self, HostError> {
         let stalls = host.take_stalls()?;
         Ok(Self {
             host: host.policy().name.clone(),
@@ -50,6 +52,7 @@ impl Status {
             uptime_seconds: host.now().as_secs(),
             longest_stall_ns: nanoseconds(stalls.round),
             longest_policy_wait_ns: nanoseconds(stalls.policy),
+            uplink_missed_frames: host.missed_at_uplink(),
             capacity: *host.capacity(),
         })
     }
@@ -68,7 +71,7 @@ pub(in crate::control) async fn answer(
     parameters: Parameters,
 ) -> Result<Json<Status>, Refusal> {
     filter_of::<NoFields>(parameters)?;
-    let status = aside(move || Ok(access.ask(|host| Status::take(host))??)).await?;
+    let status = aside(move || Ok(access.ask(Status::take)??)).await?;
     Ok(Json(status))
 }
 
@@ -85,6 +88,7 @@ impl fmt::Display for Status {
         table.row([&"uptime", &Age(Duration::from_secs(self.uptime_seconds))]);
         table.row([&"longest stall", &age(self.longest_stall_ns)]);
         table.row([&"  of it for the policy", &age(self.longest_policy_wait_ns)]);
+        table.row([&"missed at the uplink", &self.uplink_missed_frames]);
         write!(f, "{table}\n{}", self.capacity_table())
     }
 }

@@ -6,7 +6,7 @@
 //! packets between it and others, or it answers and carries what is none of its business.
 
 mod ring;
-mod socket;
+pub(crate) mod socket;
 
 use std::array;
 use std::io::{self, IoSlice};
@@ -17,7 +17,9 @@ use libc::{c_int, packet_mreq};
 use netvirt_core::offload::Offload;
 use rustix::io::Errno;
 use rustix::net::netdevice::index_to_name_inlined;
-use rustix::net::sockopt::{set_socket_send_buffer_size_force, socket_error};
+use rustix::net::sockopt::{
+    set_socket_send_buffer_size, set_socket_send_buffer_size_force, socket_error,
+};
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
 use self::ring::Ring;
@@ -344,7 +346,9 @@ impl PacketSender {
         socket::set(&socket, libc::PACKET_VNET_HDR, c_int::from(has_headers))?;
         let bypasses = c_int::from(options.bypass_qdisc);
         socket::set(&socket, libc::PACKET_QDISC_BYPASS, bypasses)?;
-        set_socket_send_buffer_size_force(&socket, SEND_BUFFER)?;
+        // In a user namespace of its own, a process has what the system gives everybody.
+        set_socket_send_buffer_size_force(&socket, SEND_BUFFER)
+            .or_else(|_| set_socket_send_buffer_size(&socket, SEND_BUFFER))?;
         socket::attach(&socket, socket::NO_PROTOCOL, index)?;
         Ok(Self {
             socket,

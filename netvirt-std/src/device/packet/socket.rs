@@ -6,22 +6,24 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libc::{c_int, sockaddr_ll, socklen_t};
 use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SocketAddrAny, SocketFlags, SocketType, bind, recvfrom, socket_with,
+};
 
 /// All protocols, in the byte order of the network.
-pub(super) const EVERY_PROTOCOL: u16 = (libc::ETH_P_ALL as u16).to_be();
+pub(crate) const EVERY_PROTOCOL: u16 = (libc::ETH_P_ALL as u16).to_be();
 /// Nothing is received.
-pub(super) const NO_PROTOCOL: u16 = 0;
+pub(crate) const NO_PROTOCOL: u16 = 0;
 
 /// A socket that is attached nowhere yet.
-pub(super) fn open() -> io::Result<OwnedFd> {
+pub(crate) fn open() -> io::Result<OwnedFd> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, flags, None)?;
     Ok(socket)
 }
 
 /// Attaches a socket to an interface. From now on it receives frames of the protocol.
-pub(super) fn attach(socket: impl AsFd, protocol: u16, index: u32) -> io::Result<()> {
+pub(crate) fn attach(socket: impl AsFd, protocol: u16, index: u32) -> io::Result<()> {
     let address = LinkAddress(sockaddr_ll {
         sll_family: libc::AF_PACKET as u16,
         sll_protocol: protocol,
@@ -32,6 +34,24 @@ pub(super) fn attach(socket: impl AsFd, protocol: u16, index: u32) -> io::Result
         sll_addr: [0; 8],
     });
     Ok(bind(socket, &address)?)
+}
+
+/// Takes the next frame: how many bytes of it fit, and where the kernel saw it.
+pub(crate) fn receive(
+    socket: impl AsFd,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Option<sockaddr_ll>)> {
+    let (_, length, address) = recvfrom(socket, buffer, RecvFlags::empty())?;
+    Ok((length, address.as_ref().and_then(link_address)))
+}
+
+fn link_address(address: &SocketAddrAny) -> Option<sockaddr_ll> {
+    let is_whole = address.addr_len() as usize >= size_of::<sockaddr_ll>();
+    let is_link = address.address_family() == AddressFamily::PACKET;
+    (is_whole && is_link).then(|| {
+        // SAFETY: so many bytes are there, and any are a value of its numbers.
+        unsafe { address.as_ptr().cast::<sockaddr_ll>().read_unaligned() }
+    })
 }
 
 struct LinkAddress(sockaddr_ll);
@@ -48,7 +68,7 @@ unsafe impl SocketAddrArg for LinkAddress {
 }
 
 /// Sets an option of packet sockets.
-pub(super) fn set<T: Copy>(socket: impl AsFd, option: c_int, value: T) -> io::Result<()> {
+pub(crate) fn set<T: Copy>(socket: impl AsFd, option: c_int, value: T) -> io::Result<()> {
     let length = size_of::<T>() as socklen_t;
     let socket = socket.as_fd().as_raw_fd();
     // SAFETY: the kernel reads no more than `length` bytes of the value.
@@ -68,14 +88,14 @@ pub(super) fn set<T: Copy>(socket: impl AsFd, option: c_int, value: T) -> io::Re
 }
 
 /// Frames that found the ring full since this was asked last.
-pub(super) fn take_drops(socket: impl AsFd) -> io::Result<u32> {
+pub(crate) fn take_drops(socket: impl AsFd) -> io::Result<u32> {
     let statistics: libc::tpacket_stats = get(socket, libc::PACKET_STATISTICS)?;
     Ok(statistics.tp_drops)
 }
 
 /// Lets sockets share what their interface receives: each frame goes to one of them, all of a flow to the same. The
 /// first makes a group, whose number the others join.
-pub(super) fn share(socket: impl AsFd, group: Option<u16>) -> io::Result<u16> {
+pub(crate) fn share(socket: impl AsFd, group: Option<u16>) -> io::Result<u16> {
     // A group receives for its sockets, so that it needs to be told as well what to ignore.
     let mode = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_IGNORE_OUTGOING;
     let request = match group {

@@ -4,12 +4,14 @@
 //! assumed, and said.
 
 mod customer;
+mod hosts;
 mod machines;
 mod names;
 mod provider;
+mod provider_routes;
 mod records;
 
-use super::findings::{Findings, Noted};
+use super::findings::Findings;
 use super::network::Network;
 use super::tables::{At, State};
 use crate::policy_file::{Diagnostic, Span};
@@ -51,11 +53,6 @@ struct Assembler<'s> {
 }
 
 impl Assembler<'_> {
-    fn refuse(&self, finding: Diagnostic) -> Noted {
-        self.findings.note(finding);
-        Noted
-    }
-
     /// Notes something that is missed, unless a command that was not understood may have said it.
     fn miss(&self, finding: Diagnostic) {
         if self.complete {

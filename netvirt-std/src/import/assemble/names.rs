@@ -29,6 +29,7 @@ impl Assembler<'_> {
             match found {
                 Found::Machine(position) => {
                     at_port[position] = true;
+                    self.note_elsewhere(binding, &machines[position], provider);
                     rename(&mut machines[position], &binding.machine);
                 }
                 Found::Contradiction => {}
@@ -56,8 +57,7 @@ impl Assembler<'_> {
     }
 
     fn find_by_name(&self, machines: &[Machine], binding: &Binding) -> Found {
-        let has_name =
-            |machine: &Machine| machine.name.to_lowercase() == binding.machine.to_lowercase();
+        let has_name = |machine: &Machine| machine.name.eq_ignore_ascii_case(&binding.machine);
         let is_it = |machine: &Machine| has_name(machine) && Some(machine.vsid) == binding.vsid;
         if let Some(position) = machines.iter().position(is_it) {
             return Found::Machine(position);
@@ -92,6 +92,24 @@ impl Assembler<'_> {
         };
         self.contradiction(&place, &records, message, "let both have the same VSID");
         Found::Contradiction
+    }
+
+    /// A machine may have moved since its port was bound; a policy file follows the records.
+    fn note_elsewhere(&self, port: &Binding, machine: &Machine, provider: &Provider) {
+        let entry = self.state.host_entry(port.host);
+        if entry.name.is_none() || provider.positions.get(&port.host) == Some(&machine.host) {
+            return;
+        }
+        let host = provider.hosts.get(machine.host);
+        let message = format!(
+            "the port of {:?} is bound on {entry}, its lookup records are at host {:?}",
+            port.machine,
+            host.map_or("", |host| &host.name)
+        );
+        let finding = Diagnostic::warning(&port.place, message)
+            .there(&machine.place, "its first record")
+            .remedy("the records are followed: see that the machine has moved there");
+        self.findings.note(finding);
     }
 
     /// Where one port and one machine of a host and a subnet are left, they belong together.

@@ -12,22 +12,19 @@ use crate::import::script::Command;
 use crate::import::tables::{FieldValue, Kind, TableName};
 use crate::policy_file::{Diagnostic, suggestion};
 
-/// Commands that set nothing and yield nothing that a script could use here.
-const SILENT: [&str; 26] = [
+/// Commands that set nothing and yield nothing.
+const SILENT: [&str; 23] = [
     "Import-Module",
     "ipmo",
     "Write-Host",
-    "Write-Output",
     "Write-Verbose",
     "Write-Warning",
     "Write-Debug",
     "Write-Information",
     "Write-Progress",
     "Write-Error",
-    "echo",
     "Out-Null",
     "Out-Host",
-    "Out-String",
     "Out-File",
     "Format-Table",
     "ft",
@@ -59,14 +56,18 @@ const LEFT_OUT: [&str; 13] = [
     "Select-NetVirtualizationNextHop",
 ];
 
-/// Commands that ask the machine that runs the script.
-const ASKING: [&str; 6] = [
+/// Commands that set nothing, and what they yield only the machine knows that runs the script.
+const ASKING: [&str; 10] = [
     "Get-NetAdapter",
-    "Get-Credential",
-    "Get-Date",
+    "Get-NetIPAddress",
     "Get-VMSwitch",
     "Get-VMHost",
-    "Get-NetIPAddress",
+    "Get-Credential",
+    "Get-Date",
+    "Get-Content",
+    "Write-Output",
+    "echo",
+    "Out-String",
 ];
 
 /// The commands that are followed, besides those of the tables.
@@ -107,6 +108,10 @@ impl Evaluator<'_> {
             "set-netvirtualizationglobal" => self.set_global(command),
             "get-netvirtualizationglobal" => Ok(vec![self.asked(command)]),
             "disable-netadapterbinding" => self.unbind(command),
+            "sort-object" | "sort" => Ok(input.unwrap_or_default()),
+            "select-object" | "select" if input.iter().flatten().all(is_unknown) => {
+                Ok(input.unwrap_or_default())
+            }
             name if is_among(name, &SILENT) => Ok(Vec::new()),
             name if is_among(name, &ASKING) => Ok(vec![self.asked(command)]),
             name if is_among(name, &LEFT_OUT) => {
@@ -288,6 +293,10 @@ fn table_command(name: &str) -> Option<(Verb, TableName)> {
         .into_iter()
         .find(|table| table.noun().to_lowercase() == noun)?;
     Some((verb, table))
+}
+
+fn is_unknown(item: &Item) -> bool {
+    matches!(item.value, Value::Unknown(_))
 }
 
 fn is_among(name: &str, names: &[&str]) -> bool {

@@ -9,10 +9,12 @@ mod commands;
 mod expressions;
 mod fields;
 mod objects;
+mod rules;
 mod tables;
 mod value;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::findings::{Findings, Noted, Result};
 use super::script::{Block, Element, Expression, Name, Pipeline, Statement};
@@ -112,8 +114,7 @@ impl Evaluator<'_> {
                 let limit = self.whole_number(limit)?;
                 let (first, limit) = (as_number(&first?), as_number(&limit));
                 let end = limit.saturating_add(i64::from(*inclusive));
-                let number = |number| Item::new(Value::Number(number), &variable.span);
-                self.repeat(variable, (first..end).map(number), body)
+                self.count(variable, first..end, body)
             }
             Statement::Refused(variables) => {
                 for variable in variables {
@@ -139,10 +140,49 @@ impl Evaluator<'_> {
         let mut yielded = Yielded::default();
         for item in items {
             self.charge(1, &variable.span)?;
+            self.note_unknown(&item, &variable.span);
             self.assign(variable, Ok(item));
             yielded.add(self.block(body));
         }
         yielded.all()
+    }
+
+    /// Repeats `body` with the variable counting up. It must not be changed on the way.
+    fn count(&mut self, variable: &Name, numbers: Range<i64>, body: &Block) -> Result<Vec<Item>> {
+        let mut yielded = Yielded::default();
+        let end = numbers.start.max(numbers.end);
+        for number in numbers {
+            self.charge(1, &variable.span)?;
+            self.assign_number(variable, number);
+            yielded.add(self.block(body));
+            if as_number(&self.variable(variable)?) != number {
+                let message = format!("`${}` is changed while it counts", variable.text);
+                return self.findings.refuse(
+                    Diagnostic::error(&variable.span, message)
+                        .remedy("loop with foreach over a list of the numbers that are wanted"),
+                );
+            }
+        }
+        self.assign_number(variable, end);
+        yielded.all()
+    }
+
+    fn assign_number(&mut self, variable: &Name, number: i64) {
+        let item = Item::new(Value::Number(number), &variable.span);
+        self.assign(variable, Ok(item));
+    }
+
+    /// Says that a block is followed for what only the machine knows that runs the script.
+    fn note_unknown(&self, item: &Item, span: &Span) {
+        if let Value::Unknown(what) = &item.value {
+            let message = format!(
+                "what `{what}` yields is known only to the machine that runs the script; the block is followed once"
+            );
+            self.findings.note(
+                Diagnostic::warning(span, message)
+                    .remedy("write down the values that it yields, if there are several"),
+            );
+        }
     }
 
     fn whole_number(&mut self, expression: &Expression) -> Result<Item> {

@@ -38,6 +38,7 @@ impl Evaluator<'_> {
         let mut yielded = Yielded::default();
         for value in input.unwrap_or_default() {
             self.charge(1, &command.name.span)?;
+            self.note_unknown(&value, &command.name.span);
             self.assign(&item, Ok(value));
             yielded.add(self.call(&block, &command.name.span));
         }

@@ -8,7 +8,7 @@ use super::value::{Item, Value};
 use crate::import::findings::{Noted, Result};
 use crate::import::script::Command;
 use crate::import::tables::{
-    Cell, Clash, Field, FieldValue, Fields, HostIndex, RecordType, Role, RowId, Rule, TableName,
+    Cell, Clash, Field, FieldValue, Fields, HostIndex, RecordType, Role, RowId, TableName,
 };
 use crate::policy_file::{Diagnostic, Span};
 
@@ -162,7 +162,7 @@ impl Evaluator<'_> {
             );
         }
         let fields = with_defaults(table, fields, &bound.span);
-        self.check(table, &fields, &bound.span)?;
+        self.check(table, &fields)?;
         let mut added = Ok(());
         for host in hosts {
             if let Err(clash) = self.state.add(table, *host, fields.clone(), &bound.span) {
@@ -220,87 +220,6 @@ impl Evaluator<'_> {
         } else {
             finding.there(before, "the first is here")
         });
-    }
-
-    /// What the fields of an entry must be to one another.
-    fn check(&self, table: TableName, fields: &Fields, command: &Span) -> Result<()> {
-        let refuse = |cell: Option<&Cell>, message: String, remedy: &str| {
-            let place = cell.map_or(command, |cell| &cell.origin);
-            self.findings
-                .refuse(Diagnostic::error(place, message).remedy(remedy))
-        };
-        let value = |name: &str| fields.get(name).map(|cell| &cell.value);
-        match table {
-            TableName::LookupRecords => {
-                let address = fields.get("CustomerAddress");
-                if let Some(FieldValue::Address(ip)) = value("CustomerAddress")
-                    && value("Type") == Some(&FieldValue::RecordType(RecordType::GatewayWildcard))
-                    && !ip.is_unspecified()
-                {
-                    let message = format!(
-                        "a GatewayWildcard record has no address of its own, and this has {ip}"
-                    );
-                    return refuse(
-                        address,
-                        message,
-                        "write 0.0.0.0 or ::, and give the gateway's own address in a record without -Type",
-                    );
-                }
-                if value("UseVmMACAddress") == Some(&FieldValue::Flag(true))
-                    && value("Rule") == Some(&FieldValue::Rule(Rule::Encapsulate))
-                {
-                    let message = "-UseVmMACAddress goes with TranslationMethodNat only".to_owned();
-                    return refuse(
-                        fields.get("UseVmMACAddress"),
-                        message,
-                        "leave -UseVmMACAddress out",
-                    );
-                }
-                if let (Some(FieldValue::Address(own)), Some(FieldValue::Address(provider))) =
-                    (value("CustomerAddress"), value("ProviderAddress"))
-                    && value("Rule") == Some(&FieldValue::Rule(Rule::Rewrite))
-                    && own.is_ipv4() != provider.is_ipv4()
-                {
-                    let message = format!(
-                        "{provider} cannot stand for {own}: rewrite does not change the IP version"
-                    );
-                    return refuse(
-                        fields.get("ProviderAddress"),
-                        message,
-                        "give a provider address of the same IP version",
-                    );
-                }
-            }
-            TableName::CustomerRoutes | TableName::ProviderRoutes => {
-                if let (Some(FieldValue::Prefix(prefix)), Some(FieldValue::Address(next_hop))) =
-                    (value("DestinationPrefix"), value("NextHop"))
-                    && prefix.address().is_ipv4() != next_hop.is_ipv4()
-                {
-                    let message =
-                        format!("the route to {prefix} has a next hop of the other IP version");
-                    return refuse(
-                        fields.get("NextHop"),
-                        message,
-                        "give a next hop of the same IP version; 0.0.0.0 or :: for on-link",
-                    );
-                }
-            }
-            TableName::ProviderAddresses => {
-                if let (Some(FieldValue::Address(address)), Some(FieldValue::Number(length))) =
-                    (value("ProviderAddress"), value("PrefixLength"))
-                    && address.is_ipv4()
-                    && *length > 32
-                {
-                    let message = format!("/{length} is longer than {address}");
-                    return refuse(
-                        fields.get("PrefixLength"),
-                        message,
-                        "write at most 32 for IPv4, 128 for IPv6",
-                    );
-                }
-            }
-        }
-        Ok(())
     }
 
     /// The entries that come through the pipeline, in -InputObject, or that the filters pick.
@@ -425,7 +344,7 @@ impl Evaluator<'_> {
             };
             let mut changed = row.fields.clone();
             changed.extend(changes.clone());
-            self.check(table, &changed, &bound.span)?;
+            self.check(table, &changed)?;
             self.state.change(id, &changes);
         }
         Ok(())

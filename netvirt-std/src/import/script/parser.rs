@@ -180,6 +180,7 @@ impl<'s> Parser<'s> {
     fn foreach(&mut self) -> Result<Statement> {
         let open = self.peek_span(Mode::Expression);
         self.expect(&Token::OpenParenthesis, Mode::Expression, "`(`")?;
+        self.skip_newlines();
         let variable = self.variable()?;
         match self.next(Mode::Expression) {
             (Token::Name(word), _) if word.eq_ignore_ascii_case("in") => {}

@@ -47,7 +47,7 @@ impl Difference<'_> {
         let changed = routes.changed.iter();
         changes.extend(changed.map(|(_, route)| Change::SetProviderRoute(**route)));
         let changed = self.neighbours.changed.iter().map(|(_, known)| known);
-        let neighbours = self.neighbours.new.iter().chain(changed);
+        let neighbours = changed.chain(&self.neighbours.new);
         changes.extend(neighbours.map(|known| Change::SetNeighbour(**known)));
         changes.extend(&self.hosts.build);
 

@@ -1,54 +1,37 @@
 //! A virtual machine: a TCP/IP stack of its own behind a port of a host's switch.
 
 use std::collections::VecDeque;
+use std::io;
 use std::net::IpAddr;
 
-use netvirt_core::{MacAddress, PortId, Prefix};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::{icmp, tcp};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
+use crate::demo::cast::MachineConfig;
+use crate::demo::network::{self, SERVER_PORT};
+
 /// The largest Ethernet frame of a machine: an IP packet of 1,500 bytes.
 const LONGEST_FRAME: usize = 1514;
 /// What a TCP socket buffers in each direction.
 const TCP_BUFFER: usize = 64 * 1024;
-/// The port on which every machine takes whatever anybody sends: discard (RFC 863).
-pub const SERVER_PORT: u16 = 9;
-
-/// A machine that the policy places on a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MachineConfig {
-    /// Its name.
-    pub name: String,
-    /// The tenant that owns it: the name of its routing domain, were everything in order.
-    pub tenant: String,
-    /// The number of its host.
-    pub host: usize,
-    /// Its port there.
-    pub port: PortId,
-    /// Its MAC address.
-    pub mac: MacAddress,
-    /// Its addresses, each with the prefix of the subnet.
-    pub addresses: Vec<(IpAddr, Prefix)>,
-}
-
 /// A running machine.
 pub struct Machine {
-    /// Who it is.
-    pub config: MachineConfig,
     interface: Interface,
     nic: Nic,
     sockets: SocketSet<'static>,
     server: SocketHandle,
+    /// What it tries with, and whom it tries to reach.
+    attempt: Option<(SocketHandle, IpAddr)>,
     /// What its server received since it was last asked.
     received: Vec<u8>,
 }
 
 impl Machine {
-    /// Starts a machine. The seed must differ between machines, or their connections look alike.
-    pub fn start(config: MachineConfig, seed: u64) -> Self {
+    /// Starts a machine.
+    pub fn start(config: &MachineConfig, seed: u64) -> Self {
         let mut nic = Nic::default();
         let hardware = HardwareAddress::Ethernet(EthernetAddress(config.mac.0));
         let mut settings = Config::new(hardware);
@@ -69,11 +52,11 @@ impl Machine {
         let mut sockets = SocketSet::new(Vec::new());
         let server = sockets.add(tcp_socket());
         Self {
-            config,
             interface,
             nic,
             sockets,
             server,
+            attempt: None,
             received: Vec::new(),
         }
     }
@@ -96,17 +79,6 @@ impl Machine {
         self.interface.poll_at(now, &self.sockets)
     }
 
-    /// Takes what its server received since it was last asked.
-    pub fn take_received(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.received)
-    }
-
-    /// Whether its server has no connection.
-    pub fn is_idle(&self) -> bool {
-        let server = self.sockets.get::<tcp::Socket<'_>>(self.server);
-        matches!(server.state(), tcp::State::Listen | tcp::State::Closed)
-    }
-
     fn serve(&mut self) {
         let server = self.sockets.get_mut::<tcp::Socket<'_>>(self.server);
         if !server.is_open() {
@@ -125,47 +97,77 @@ impl Machine {
         }
     }
 
-    /// Opens a socket for pings that carry this identifier.
-    pub fn open_ping(&mut self, identifier: u16) -> Option<SocketHandle> {
+    fn connection(&mut self) -> Option<&mut tcp::Socket<'static>> {
+        let (socket, _) = self.attempt?;
+        Some(self.sockets.get_mut(socket))
+    }
+}
+
+impl network::Machine for Machine {
+    fn open_ping(&mut self, identifier: u16, to: IpAddr) -> io::Result<()> {
         let buffer =
             || icmp::PacketBuffer::new(vec![icmp::PacketMetadata::EMPTY; 8], vec![0; 2048]);
         let mut socket = icmp::Socket::new(buffer(), buffer());
-        socket.bind(icmp::Endpoint::Ident(identifier)).ok()?;
-        Some(self.sockets.add(socket))
+        let bound = socket.bind(icmp::Endpoint::Ident(identifier));
+        bound.map_err(io::Error::other)?;
+        self.attempt = Some((self.sockets.add(socket), to));
+        Ok(())
     }
 
-    /// Sends an ICMP message.
-    pub fn send_icmp(&mut self, socket: SocketHandle, message: &[u8], to: IpAddr) -> bool {
+    fn send_icmp(&mut self, message: &[u8]) -> bool {
+        let Some((socket, to)) = self.attempt else {
+            return false;
+        };
         let socket = self.sockets.get_mut::<icmp::Socket<'_>>(socket);
         socket.send_slice(message, to.into()).is_ok()
     }
 
-    /// Takes the next ICMP message that arrived, with its sender.
-    pub fn receive_icmp(&mut self, socket: SocketHandle) -> Option<(Vec<u8>, IpAddr)> {
+    fn receive_icmp(&mut self) -> Option<(Vec<u8>, IpAddr)> {
+        let (socket, _) = self.attempt?;
         let socket = self.sockets.get_mut::<icmp::Socket<'_>>(socket);
         let (bytes, from) = socket.recv().ok()?;
         Some((bytes.to_vec(), from.into()))
     }
 
-    /// Begins a TCP connection.
-    pub fn connect(&mut self, local_port: u16, to: IpAddr) -> Option<SocketHandle> {
-        let socket = self.sockets.add(tcp_socket());
-        let connecting = self.sockets.get_mut::<tcp::Socket<'_>>(socket);
+    fn connect(&mut self, local_port: u16, to: IpAddr) -> io::Result<()> {
+        let mut socket = tcp_socket();
         let remote = (IpAddress::from(to), SERVER_PORT);
-        connecting
-            .connect(self.interface.context(), remote, local_port)
-            .ok()?;
-        Some(socket)
+        let begun = socket.connect(self.interface.context(), remote, local_port);
+        begun.map_err(io::Error::other)?;
+        self.attempt = Some((self.sockets.add(socket), to));
+        Ok(())
     }
 
-    /// The state of a connection, and how to use it.
-    pub fn connection(&mut self, socket: SocketHandle) -> &mut tcp::Socket<'static> {
-        self.sockets.get_mut(socket)
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        self.connection()
+            .map_or(0, |socket| socket.send_slice(bytes).unwrap_or(0))
     }
 
-    /// Forgets a socket.
-    pub fn close(&mut self, socket: SocketHandle) {
-        self.sockets.remove(socket);
+    fn finish_writing(&mut self) {
+        if let Some(socket) = self.connection() {
+            socket.close();
+        }
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.connection().is_none_or(|socket| {
+            matches!(socket.state(), tcp::State::Closed | tcp::State::TimeWait)
+        })
+    }
+
+    fn close(&mut self) {
+        if let Some((socket, _)) = self.attempt.take() {
+            self.sockets.remove(socket);
+        }
+    }
+
+    fn take_received(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.received)
+    }
+
+    fn is_idle(&self) -> bool {
+        let server = self.sockets.get::<tcp::Socket<'_>>(self.server);
+        matches!(server.state(), tcp::State::Listen | tcp::State::Closed)
     }
 }
 
