@@ -9,6 +9,7 @@ machines="blue-1 blue-2 blue-3 blue-4 blue-5 red-1 red-2 red-3 red-4"
 
 # What a test may change before it calls `policy`.
 underlay=ipv4                      # of NVGRE: ipv4 or ipv6
+dual_stack=false                   # whether hosts have provider addresses of the other family too, as rewrite asks for
 declare -A method=([blue]=encapsulate [red]=encapsulate)
 declare -A vsid=([blue]=5001 [blue-5]=5002 [red]=6001)
 declare -A runs_on=([blue-1]=host-1 [blue-2]=host-2 [blue-3]=host-3 [blue-4]=host-2 [blue-5]=host-3
@@ -140,12 +141,11 @@ next-hop = "$(provider_address "$site" "$family" 1)"
 EOF
 }
 
-# A host has provider addresses of both families if machines are rewritten, because theirs must be near one of them.
 policy_host() {
     local site family list
     site=$(site_of_host "$1")
     list=("$(host_address "$1")")
-    if is_rewritten blue || is_rewritten red; then
+    if $dual_stack; then
         [[ $underlay == ipv4 ]] && family=ipv6 || family=ipv4
         list+=("$(provider_address "$site" "$family" "${number[$1]}")")
     fi
