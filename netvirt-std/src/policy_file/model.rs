@@ -24,6 +24,7 @@ pub(super) struct Model {
     pub(super) peerings: Vec<PeeringRule>,
     /// Whether an entry of that kind could not be read: what seems to be missing may be that one.
     pub(super) networks_incomplete: bool,
+    pub(super) subnets_incomplete: bool,
     pub(super) machines_incomplete: bool,
 }
 
@@ -44,6 +45,8 @@ pub(super) struct PhysicalNetwork {
     pub(super) mtu: Located<u16>,
     pub(super) pool: Vec<Located<AddressRange>>,
     pub(super) routes: Vec<Route<ProviderAddress>>,
+    /// Whether one of the routes could not be read.
+    pub(super) routes_incomplete: bool,
 }
 
 /// A route whose next hop is an address of type `A`.

@@ -14,8 +14,8 @@ use super::model::{
 use super::mtu::ETHERNET_MTU;
 use super::reader::{FromToml, Located, TableReader};
 use super::values::{
-    DscpSetting, FlowIdSetting, InterfaceName, Name, RuleOr, SubnetMethod, SubnetPrefix,
-    SubnetReference, UnicastPrefix,
+    DscpSetting, FlowIdSetting, InterfaceName, Name, RoutePrefix, RuleOr, SubnetMethod,
+    SubnetPrefix, SubnetReference, UnicastPrefix,
 };
 
 /// The metric that Hyper-V's samples give a route.
@@ -29,7 +29,11 @@ pub(super) fn read(text: &str, log: &Log) -> Option<Model> {
     for error in &syntax_errors {
         let span = error.span().unwrap_or(0..0);
         let message = format!("this is not TOML: {}", error.message());
-        log.note(Diagnostic::error(&span, message));
+        let diagnostic = Diagnostic::error(&span, message);
+        log.note(match error.message() {
+            "duplicate key" => diagnostic.remedy("write each key of a table once"),
+            _ => diagnostic,
+        });
     }
     if !syntax_errors.is_empty() {
         return None;
@@ -76,6 +80,7 @@ pub(super) fn read(text: &str, log: &Log) -> Option<Model> {
     Some(Model {
         settings,
         networks_incomplete: networks.incomplete,
+        subnets_incomplete: subnets.incomplete,
         machines_incomplete: machines.incomplete,
         networks: networks.list,
         hosts: hosts.list,
@@ -299,15 +304,16 @@ fn read_network(table: &mut TableReader<'_>, _: usize) -> Option<PhysicalNetwork
         }),
         pool: pool.map_or(Vec::new(), |pool| pool.value),
         routes: routes.list,
+        routes_incomplete: routes.incomplete,
     })
 }
 
 fn read_route<A: FromToml>(table: &mut TableReader<'_>) -> Option<Route<A>> {
-    let prefix = table.required("prefix");
+    let prefix = table.required::<RoutePrefix>("prefix");
     let next_hop = table.required("next-hop");
     let metric = table.optional("metric");
     Some(Route {
-        prefix: prefix?,
+        prefix: prefix?.map(|prefix| prefix.0),
         next_hop: next_hop?,
         metric: metric.map_or(DEFAULT_METRIC, |metric| metric.value),
     })

@@ -145,7 +145,7 @@ impl<'t> TableReader<'t> {
         kind: &'static str,
     ) -> Option<TableReader<'t>> {
         let value = self.value(key)?;
-        self.enter(value, kind)
+        self.enter(value, kind, &format!("a table, begun by [{key}]"))
     }
 
     /// The table `key`; that there is none is noted, and what was `expected`.
@@ -154,10 +154,13 @@ impl<'t> TableReader<'t> {
         key: &'static str,
         expected: &str,
     ) -> Option<TableReader<'t>> {
-        if !self.table.contains_key(key) {
-            self.note_missing(key, expected);
+        match self.value(key) {
+            Some(value) => self.enter(value, key, expected),
+            None => {
+                self.note_missing(key, expected);
+                None
+            }
         }
-        self.table(key, key)
     }
 
     /// The tables of the list `key`, each a `kind`; none if it is not there.
@@ -168,7 +171,7 @@ impl<'t> TableReader<'t> {
         match value.get_ref().as_array() {
             Some(elements) => elements
                 .iter()
-                .filter_map(|e| self.enter(e, kind))
+                .filter_map(|e| self.enter(e, kind, "a table"))
                 .collect(),
             None => {
                 self.note_type(value, &format!("a list of tables, each begun by [[{key}]]"));
@@ -193,11 +196,12 @@ impl<'t> TableReader<'t> {
         &self,
         value: &'t Spanned<DeValue<'t>>,
         kind: &'static str,
+        expected: &str,
     ) -> Option<TableReader<'t>> {
         match value.get_ref().as_table() {
             Some(table) => Some(TableReader::new(table, kind, value.span(), self.log)),
             None => {
-                self.note_type(value, "a table");
+                self.note_type(value, expected);
                 None
             }
         }

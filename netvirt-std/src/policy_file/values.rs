@@ -26,7 +26,7 @@ fn text<'v>(value: &'v DeValue<'_>) -> Result<&'v str, Refusal> {
 fn integer(value: &DeValue<'_>) -> Result<i128, Refusal> {
     let digits = value.as_integer().ok_or(Refusal::Type)?;
     i128::from_str_radix(digits.as_str(), digits.radix())
-        .map_err(|_| Refusal::Value(format!("{digits} is too large")))
+        .map_err(|_| Refusal::Value(format!("{digits} is too large: choose a smaller number")))
 }
 
 fn integer_in<T>(value: &DeValue<'_>, least: T, most: T) -> Result<T, Refusal>
@@ -37,7 +37,7 @@ where
     match T::try_from(number) {
         Ok(converted) if least <= converted && converted <= most => Ok(converted),
         _ => Err(Refusal::Value(format!(
-            "{number} is outside {least}..={most}"
+            "{number} is outside {least}..={most}: choose one inside"
         ))),
     }
 }
@@ -81,10 +81,7 @@ impl FromToml for Vsid {
 impl FromToml for VlanId {
     const EXPECTED: &'static str = "a VLAN id, a number in 1..=4094";
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
-        match u16::try_from(integer(value)?) {
-            Ok(number) => Ok(Self::new(number)?),
-            Err(_) => integer_in(value, 1, 4094).and_then(|number| Ok(Self::new(number)?)),
-        }
+        Ok(Self::new(integer_in(value, 1, 4094)?)?)
     }
 }
 
@@ -123,6 +120,19 @@ impl FromToml for UnicastPrefix {
     }
 }
 
+/// Destinations of a route: a prefix of single machines' addresses, or all of them.
+pub(super) struct RoutePrefix(pub(super) Prefix);
+
+impl FromToml for RoutePrefix {
+    const EXPECTED: &'static str = "a prefix such as \"10.0.0.0/24\" or \"0.0.0.0/0\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        match Prefix::from_toml(value)? {
+            everything if everything.length() == 0 => Ok(Self(everything)),
+            _ => UnicastPrefix::from_toml(value).map(|prefix| Self(prefix.0)),
+        }
+    }
+}
+
 /// A prefix in which a gateway and at least one machine have room.
 pub(super) struct SubnetPrefix(pub(super) Prefix);
 
@@ -151,7 +161,14 @@ fn ip_address(text: &str) -> Result<IpAddr, Refusal> {
 impl FromToml for CustomerAddress {
     const EXPECTED: &'static str = "a customer address such as \"10.0.0.5\"";
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
-        Ok(Self::new(ip_address(text(value)?)?)?)
+        let address = ip_address(text(value)?)?;
+        if address.is_unspecified() {
+            return Err(Refusal::Value(format!(
+                "{address} names no machine: a gateway's wildcard record is `gateway = true` in its \
+                 [[vm]], on-link routes are the `prefixes` of a subnet"
+            )));
+        }
+        Ok(Self::new(address)?)
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use netvirt_std::policy_file::{Attachment, HostPolicy, PolicyFile, PortInfo};
 
-use crate::{Case, THREE_TENANTS, WHOLE, check_all, edited};
+use crate::{THREE_TENANTS, WHOLE, edited};
 
 fn host_3(text: &str) -> HostPolicy {
     let file = PolicyFile::parse(text, "network.toml").unwrap_or_else(|found| panic!("{found}"));
@@ -136,80 +136,4 @@ fn a_narrow_network_elsewhere_does_not_take_ipv6_away() {
     let policy = file.for_host("host-1").unwrap();
     let mtu_of = |name: &str| policy.port(name).unwrap().mtu;
     assert_eq!([mtu_of("blue-1"), mtu_of("blue-3")], [1258, 1280]);
-}
-
-const CASES: &[Case] = &[
-    Case {
-        old: "interface = \"eth1\"",
-        new: "interface = \"eth/1\"",
-        told: "47:51 \"eth/1\" is no interface name: use 1 to 15 bytes without spaces, `/`, `:` and \
-         `%`, and none of `.`, `..`, `all`, `default` and `lo`",
-    },
-    Case {
-        old: "attach = \"veth\"",
-        new: "attach = \"macvtap\"",
-        told: "138:10 \"macvtap\" means nothing here: choose \"tap\" or \"veth\"",
-    },
-    Case {
-        old: "namespace = \"orange-3\"",
-        new: "namespace = \"netns/orange-3\"",
-        told: "149:13 \"netns/orange-3\" is no network namespace: give a name as `ip netns` shows it, \
-         or an absolute path",
-    },
-    Case {
-        old: "attach = \"tap\"",
-        new: "attach = \"veth\"",
-        told: "149:13 the host's end of a veth pair lies in the switch's own network namespace; \
-         148:10 the interface is there already; remove `namespace`, or let the switch make the \
-         interface: `attach = \"tap\"`",
-    },
-    Case {
-        old: "namespace = \"orange-3\"",
-        new: "\n[[vm]]\nname = \"eth0\"\nsubnet = 8001\nhost = \"host-3\"\nmac = \
-         \"0c:0c:00:00:00:08\"\naddresses = [\"10.8.0.8\"]",
-        told: "151:8 interface \"eth0\" of host \"host-3\" has two users; 147:13 the first is here; \
-         give the machine an `interface` of its own, or another `namespace`",
-    },
-    Case {
-        old: "interface = \"veth-orange-2\"\nattach = \"veth\"",
-        new: "interface = \"eth0\"\nnamespace = \"/var/run/netns/orange-3\"",
-        told: "147:13 interface \"eth0\" in network namespace /run/netns/orange-3 of host \"host-3\" \
-         has two users; 137:13 the first is here; give the machine an `interface` of its own, or \
-         another `namespace`",
-    },
-    Case {
-        old: "interface = \"veth-orange-2\"",
-        new: "interface = \"eth1\"",
-        told: "137:13 interface \"eth1\" of host \"host-3\" has two users; 47:51 the first is here; \
-         give the machine an `interface` of its own, or another `namespace`",
-    },
-    Case {
-        old: "mtu = 1200",
-        new: "mtu = 1539",
-        told: "139:7 an MTU of 1539 does not fit: physical network \"site-1-ipv6\" carries 1538 inside \
-         NVGRE; 22:7 the narrowest of all networks; write 1538 or less, or raise the MTU of the \
-         physical network, on its links as well",
-    },
-    Case {
-        old: "use-vm-mac = true",
-        new: "mtu = 1601",
-        told: "108:7 an MTU of 1601 does not fit: physical network \"site-1\" carries 1600; 13:7 the \
-         narrowest of all networks; write 1600 or less, or raise the MTU of the physical network, \
-         on its links as well",
-    },
-    Case {
-        old: "mtu = 1200",
-        new: "mtu = 575",
-        told: "139:7 an MTU of 575 is too small for IPv4; write 576 or more, or leave it out",
-    },
-    Case {
-        old: "use-vm-mac = true",
-        new: "mtu = 1279",
-        told: "108:7 an MTU of 1279 is too small for IPv6; write 1280 or more, or leave it out",
-    },
-];
-
-#[test]
-fn each_breach_is_told_with_its_place_and_remedy() {
-    check_all(CASES);
 }

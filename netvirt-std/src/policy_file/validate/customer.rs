@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::CustomerAddress;
 
-use super::{Unique, overlaps};
+use super::{Unique, overlaps, reserved};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
 use crate::policy_file::model::{Model, Route, RoutingDomain, Subnet, VirtualMachine};
 
 pub(super) fn check(model: &Model, log: &Log) {
     check_domain_ids(model, log);
+    if !model.subnets_incomplete {
+        check_members(model, log);
+    }
     check_vsids(model, log);
     for domain in 0..model.domains.len() {
         check_prefixes_apart(model, domain, log);
@@ -30,6 +33,18 @@ fn check_domain_ids(model: &Model, log: &Log) {
                 Diagnostic::error(&id.span, message)
                     .there(first, "the first is here")
                     .remedy("give each routing domain a GUID of its own"),
+            );
+        }
+    }
+}
+
+fn check_members(model: &Model, log: &Log) {
+    for (position, domain) in model.domains.iter().enumerate() {
+        if model.subnets_of(position).next().is_none() {
+            let message = format!("routing domain {} has no subnet", domain.name.value);
+            log.note(
+                Diagnostic::warning(&domain.name.span, message)
+                    .remedy("add a [[routing-domain.subnet]] behind it"),
             );
         }
     }
@@ -151,8 +166,9 @@ fn check_next_hop(
     let next_hop = &route.next_hop;
     let address = next_hop.value.get();
     let name = &model.domains[domain].name.value;
-    let holds = |subnet: &&Subnet| subnet.prefixes.iter().any(|p| p.value.contains(address));
-    let Some(subnet) = model.subnets_of(domain).find(holds) else {
+    let prefixes = model.subnets_of(domain).flat_map(|subnet| &subnet.prefixes);
+    let mut holding = prefixes.filter(|prefix| prefix.value.contains(address));
+    let Some(prefix) = holding.next() else {
         let message = format!("the next hop {address} is in no subnet of routing domain {name}");
         log.note(
             Diagnostic::error(&next_hop.span, message)
@@ -160,15 +176,19 @@ fn check_next_hop(
         );
         return;
     };
-    if subnet
-        .prefixes
-        .iter()
-        .any(|p| p.value.gateway() == Some(address))
-    {
-        let message = format!("the next hop {address} is the distributed router itself");
+    let role = if prefix.value.gateway() == Some(address) {
+        Some("the distributed router itself")
+    } else {
+        reserved(prefix.value, address)
+    };
+    if let Some(role) = role {
         log.note(
-            Diagnostic::error(&next_hop.span, message)
-                .remedy("give the address of the machine behind which the destinations lie"),
+            Diagnostic::error(
+                &next_hop.span,
+                format!("the next hop {address} is {role} in {}", prefix.value),
+            )
+            .there(&prefix.span, "the subnet's prefix")
+            .remedy("give the address of the machine behind which the destinations lie"),
         );
         return;
     }

@@ -150,7 +150,7 @@ fn check_encapsulated(machine: &VirtualMachine, subnet: &Subnet, log: &Log) {
 fn check_no_gateway(machine: &VirtualMachine, log: &Log) {
     if let Some(flag) = machine.gateway.as_ref().filter(|flag| flag.value) {
         let message = "a gateway carries addresses that have no provider address of their own, \
-                       so it cannot be in a rewrite subnet";
+                       so it is reached by NVGRE alone";
         log.note(Diagnostic::error(&flag.span, message).remedy(
             "put it into a subnet of the same routing domain with `method = \"encapsulate\"`",
         ));

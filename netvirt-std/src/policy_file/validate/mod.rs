@@ -56,6 +56,11 @@ impl<'m, K: Ord> Unique<'m, K> {
         }
     }
 
+    /// The place of a value, if it was seen.
+    fn place(&self, key: &K) -> Option<&'m Span> {
+        self.first.get(key).copied()
+    }
+
     /// The place of the earlier one, if this is not the first.
     fn see(&mut self, key: K, span: &'m Span) -> Option<&'m Span> {
         match self.first.get(&key) {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netvirt_core::ProviderAddress;
+use netvirt_core::policy::ADDRESSES_PER_HOST;
 
 use super::{Unique, list, overlaps, reserved};
 use crate::policy_file::diagnostic::{Diagnostic, Log};
-use crate::policy_file::model::{Host, Model, PhysicalNetwork, VirtualMachine};
+use crate::policy_file::model::{Host, Model, PhysicalNetwork, StaticNeighbour, VirtualMachine};
 use crate::policy_file::mtu::{LEAST_IPV4_MTU, LEAST_IPV6_MTU, nvgre_overhead};
 use crate::policy_file::reader::Located;
 
@@ -18,13 +19,23 @@ pub(super) fn check(model: &Model, log: &Log) {
     check_networks_apart(model, log);
     check_provider_addresses(model, log);
     check_uplinks(model, log);
+    for host in &model.hosts {
+        check_number_of_addresses(host, log);
+    }
     if !model.networks_incomplete {
+        let owners = owners(model);
         for host in &model.hosts {
             check_attached(model, host, log);
-            check_neighbours(model, host, log);
+            check_neighbours(model, host, &owners, log);
         }
         check_ipv6_fits(model, log);
-        check_reach(model, log);
+        if !model
+            .networks
+            .iter()
+            .any(|network| network.routes_incomplete)
+        {
+            check_reach(model, log);
+        }
     }
 }
 
@@ -86,11 +97,16 @@ fn check_provider_routes(network: &PhysicalNetwork, log: &Log) {
                     .there(&network.prefix.span, "the physical network")
                     .remedy("give a router with an address in that prefix"),
             );
-        } else if prefix == network.prefix.value {
-            let message = format!("{prefix} is the physical network itself and needs no route");
+        } else {
+            check_not_reserved(network, &route.next_hop, log);
+        }
+        let on_link = &network.prefix;
+        if on_link.value.length() <= prefix.length() && on_link.value.overlaps(prefix) {
+            let message =
+                format!("{prefix} lies in the physical network itself and needs no route");
             log.note(
                 Diagnostic::error(&route.prefix.span, message)
-                    .there(&network.prefix.span, "on-link already")
+                    .there(&on_link.span, "on-link already")
                     .remedy("remove the route"),
             );
         }
@@ -140,6 +156,35 @@ fn check_provider_addresses(model: &Model, log: &Log) {
                     .remedy("a provider address has one owner: give another one here"),
             );
         }
+    }
+    for route in model.networks.iter().flat_map(|network| &network.routes) {
+        let next_hop = &route.next_hop;
+        if let Some(owner) = owners.place(&next_hop.value) {
+            let message = format!(
+                "the next hop {} is a host's or a machine's provider address, and these route nothing",
+                next_hop.value
+            );
+            log.note(
+                Diagnostic::error(&next_hop.span, message)
+                    .there(owner, "whose it is")
+                    .remedy("give the address of a router of the provider network"),
+            );
+        }
+    }
+}
+
+/// The core spreads flows over this many addresses of a host.
+fn check_number_of_addresses(host: &Host, log: &Log) {
+    if let Some(extra) = host.addresses.get(ADDRESSES_PER_HOST) {
+        let message = format!(
+            "host {} has {} provider addresses",
+            host.name.value,
+            host.addresses.len()
+        );
+        log.note(
+            Diagnostic::error(&extra.span, message)
+                .remedy(format!("give it at most {ADDRESSES_PER_HOST}")),
+        );
     }
 }
 
@@ -198,7 +243,7 @@ fn check_uplinks(model: &Model, log: &Log) {
     }
 }
 
-fn check_neighbours(model: &Model, host: &Host, log: &Log) {
+fn check_neighbours(model: &Model, host: &Host, owners: &Owners<'_>, log: &Log) {
     let networks = model.networks_of(host);
     let mut seen = Unique::new();
     for neighbour in &host.neighbours {
@@ -222,15 +267,43 @@ fn check_neighbours(model: &Model, host: &Host, log: &Log) {
                 "a neighbour is reached without a router: give an address in one of: {}",
                 list(networks.iter().map(|network| network.prefix.value))
             )));
-        }
-        if let Some(first) = seen.see(address.value, &address.span) {
+        } else if let Some(first) = seen.see(address.value, &address.span) {
             let message = format!("the neighbour {} is given twice", address.value);
             log.note(
                 Diagnostic::error(&address.span, message)
                     .there(first, "the first is here")
                     .remedy("remove one of them"),
             );
+        } else if let Some(owner) = owners.get(&address.value) {
+            check_neighbour_mac(neighbour, owner, log);
         }
+    }
+}
+
+/// The hosts, by their addresses.
+type Owners<'m> = BTreeMap<ProviderAddress, &'m Host>;
+
+fn owners(model: &Model) -> Owners<'_> {
+    let addresses = model.hosts.iter().flat_map(|host| {
+        let with_owner = move |address: &Located<ProviderAddress>| (address.value, host);
+        host.addresses.iter().map(with_owner)
+    });
+    addresses.collect()
+}
+
+/// A host's address is behind its uplink, unless something in between answers for it.
+fn check_neighbour_mac(neighbour: &StaticNeighbour, owner: &Host, log: &Log) {
+    let uplink = &owner.uplink.mac;
+    if uplink.value != neighbour.mac {
+        let message = format!(
+            "the neighbour {} is host {}, whose uplink has another MAC address: {}",
+            neighbour.address.value, owner.name.value, uplink.value
+        );
+        log.note(
+            Diagnostic::warning(&neighbour.address.span, message)
+                .there(&uplink.span, "its MAC address")
+                .remedy("correct one of them, or remove the neighbour: it will be asked"),
+        );
     }
 }
 

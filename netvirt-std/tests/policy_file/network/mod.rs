@@ -335,11 +335,12 @@ impl Writer {
                 addresses.push(PROVIDER_ADDRESSES[*address]);
             }
         }
-        let is_there = host.is_there && !addresses.is_empty();
-        if number == 0 && !is_there {
-            // The local host does not leave.
+        if number == 0 && addresses.is_empty() {
             addresses.push("192.168.4.10");
-        } else if !is_there {
+        }
+        // The local host does not leave.
+        let is_there = number == 0 || host.is_there && !addresses.is_empty();
+        if !is_there {
             for address in addresses {
                 let number = PROVIDER_ADDRESSES
                     .iter()
