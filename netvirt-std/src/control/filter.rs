@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use netvirt_core::{MacAddress, Prefix};
 use serde::de::value::Error;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
@@ -65,17 +65,46 @@ impl Filter {
 
     /// Whether an object is wanted.
     pub fn takes(&self, object: &impl Serialize) -> bool {
-        if self.wanted.is_empty() {
-            return true;
+        self.wanted.is_empty()
+            || serde_json::to_vec(object).is_ok_and(|object| self.takes_json(&object))
+    }
+
+    /// The same of an object in JSON, with all of its fields. Those that do not matter are skipped.
+    pub fn takes_json(&self, object: &[u8]) -> bool {
+        let mut object = serde_json::Deserializer::from_slice(object);
+        self.wanted.is_empty() || object.deserialize_map(Look(self)).is_ok()
+    }
+
+    /// What is wanted of a field, if it matters.
+    fn wanted_of(&self, field: &str) -> Option<impl Iterator<Item = &Wanted>> {
+        let of_field = self.wanted.iter().filter(move |(name, _)| *name == field);
+        let mut wanted = of_field.map(|(_, wanted)| wanted).peekable();
+        wanted.peek().is_some().then_some(wanted)
+    }
+}
+
+/// Reads an object as far as it is wanted.
+struct Look<'f>(&'f Filter);
+
+impl<'de> Visitor<'de> for Look<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<(), A::Error> {
+        while let Some(field) = object.next_key::<&str>()? {
+            let Some(mut wanted) = self.0.wanted_of(field) else {
+                object.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let value: Value = object.next_value()?;
+            if !wanted.any(|wanted| wanted.is(&value)) {
+                return Err(A::Error::custom("not wanted"));
+            }
         }
-        let Ok(Value::Object(object)) = serde_json::to_value(object) else {
-            return false;
-        };
-        self.wanted.iter().all(|(field, _)| {
-            let value = object.get(*field).unwrap_or(&Value::Null);
-            let same_field = self.wanted.iter().filter(|(other, _)| other == field);
-            same_field.into_iter().any(|(_, wanted)| wanted.is(value))
-        })
+        Ok(())
     }
 }
 

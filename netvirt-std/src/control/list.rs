@@ -59,8 +59,7 @@ pub(super) async fn list<T: Listed>(
         }
         Ok(objects) => {
             let _ = begin.send(Ok(()));
-            let wanted = objects.filter(|object| filter.takes(object));
-            Pieces::new(sender, runtime).send_all(wanted);
+            Pieces::new(sender, runtime).send_all(objects, &filter);
         }
     });
     begun
@@ -87,20 +86,27 @@ impl Pieces {
         }
     }
 
-    fn send_all(mut self, objects: impl Iterator<Item = impl Serialize>) {
+    fn send_all(mut self, objects: impl Iterator<Item = impl Serialize>, filter: &Filter) {
         // Who does not listen to the end needs no more of it.
-        let _ = self.try_send_all(objects);
+        let _ = self.try_send_all(objects, filter);
     }
 
     fn try_send_all(
         &mut self,
         objects: impl Iterator<Item = impl Serialize>,
+        filter: &Filter,
     ) -> Result<(), NobodyThere> {
         let mut before = "[";
         for object in objects {
+            let end = self.piece.len();
             self.piece.extend(before.as_bytes());
-            before = ",\n";
+            let start = self.piece.len();
             serde_json::to_writer(&mut self.piece, &object).map_err(|_| NobodyThere)?;
+            if filter.takes_json(&self.piece[start..]) {
+                before = ",\n";
+            } else {
+                self.piece.truncate(end);
+            }
             if self.piece.len() >= PIECE {
                 self.hand_over()?;
             }

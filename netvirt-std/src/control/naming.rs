@@ -14,6 +14,11 @@ pub(super) struct Naming {
     hosts: HashMap<HostId, usize>,
     domains: HashMap<DomainId, usize>,
     subnets: HashMap<Vsid, usize>,
+}
+
+/// The names of machines.
+pub(super) struct MachineNaming {
+    policy: Arc<HostPolicy>,
     machines: HashMap<(Vsid, MacAddress), usize>,
 }
 
@@ -22,12 +27,10 @@ impl Naming {
         let hosts = policy.hosts.iter().map(|info| info.host);
         let domains = policy.domains.iter().map(|info| info.domain);
         let subnets = policy.subnets.iter().map(|info| info.vsid);
-        let machines = policy.machines.iter().map(|info| (info.vsid, info.mac));
         Self {
             hosts: hosts.zip(0..).collect(),
             domains: domains.zip(0..).collect(),
             subnets: subnets.zip(0..).collect(),
-            machines: machines.zip(0..).collect(),
             policy,
         }
     }
@@ -70,9 +73,19 @@ impl Naming {
     pub fn domain_name(&self, vsid: Vsid) -> Option<String> {
         Some(self.domain(vsid)?.name.clone())
     }
+}
+
+impl MachineNaming {
+    pub fn new(policy: Arc<HostPolicy>) -> Self {
+        let machines = policy.machines.iter().map(|info| (info.vsid, info.mac));
+        Self {
+            machines: machines.zip(0..).collect(),
+            policy,
+        }
+    }
 
     /// The machine with a MAC address in a virtual subnet.
-    pub fn machine(&self, vsid: Vsid, mac: MacAddress) -> Option<String> {
+    pub fn name(&self, vsid: Vsid, mac: MacAddress) -> Option<String> {
         let place = self.machines.get(&(vsid, mac))?;
         Some(self.policy.machines[*place].name.clone())
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{joined, or_nothing};
 use crate::control::access::Access;
 use crate::control::list::{Listed, Resource};
-use crate::control::naming::Naming;
+use crate::control::naming::{MachineNaming, Naming};
 use crate::control::problem::Refusal;
 use crate::report::{Align, Table};
 
@@ -56,6 +56,7 @@ struct Copied {
 /// What the views of all records stand on.
 struct Context {
     naming: Naming,
+    machines: MachineNaming,
     /// Whose they are: none for this host.
     provider_addresses: HashMap<Option<HostId>, Vec<IpAddr>>,
 }
@@ -71,7 +72,7 @@ impl Context {
             kind: kind_name(record.kind).to_owned(),
             address: record.kind.customer_address().map(|address| address.get()),
             mac: record.mac.to_string(),
-            machine: naming.machine(record.vsid, record.mac),
+            machine: self.machines.name(record.vsid, record.mac),
             location: naming.place(record.location),
             port: match record.location {
                 Location::Port(PortId(port)) => Some(port),
@@ -186,6 +187,7 @@ impl Listed for RecordView {
             (names.clone(), addresses, copies.collect::<Vec<_>>())
         })?;
         let context = Context {
+            machines: MachineNaming::new(policy.clone()),
             naming: Naming::new(policy),
             provider_addresses,
         };
