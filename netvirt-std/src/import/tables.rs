@@ -297,14 +297,14 @@ impl State {
         hosts.map(|(position, host)| (HostIndex(position), host))
     }
 
-    /// Adds an entry; one that is there already may be given again.
+    /// Adds an entry and yields which it is; one that is there already may be given again.
     pub fn add(
         &mut self,
         table: TableName,
         host: HostIndex,
         fields: Fields,
         place: &Span,
-    ) -> Result<(), Clash> {
+    ) -> Result<RowId, Clash> {
         let keys = table
             .fields()
             .iter()
@@ -316,7 +316,7 @@ impl State {
             key: key.collect(),
         };
         if let Some(there) = self.rows.get(&id) {
-            return there.same(table, &fields);
+            return there.same(table, &fields).map(|()| id);
         }
         let row = Row {
             fields,
@@ -324,8 +324,8 @@ impl State {
             order: self.made,
         };
         self.made += 1;
-        self.rows.insert(id, row);
-        Ok(())
+        self.rows.insert(id.clone(), row);
+        Ok(id)
     }
 
     pub fn row(&self, id: &RowId) -> Option<&Row> {

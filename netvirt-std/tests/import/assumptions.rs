@@ -174,6 +174,19 @@ fn a_port_that_could_be_of_two_machines_is_left_out() {
 }
 
 #[test]
+fn of_two_ports_none_is_taken_for_the_one_machine() {
+    let ports =
+        "Set-VMNetworkAdapter -VMName Blue, Navy -VirtualSubnetID 5001 -ComputerName hv01\n";
+    let script = format!("{SMALL}{ports}");
+    assert_eq!(host(&script, "hv01").ports[0].name, "blue-1");
+    for name in ["Blue", "Navy"] {
+        assert!(
+            warnings(&script).contains(&format!("no lookup record is known to be of {name:?}"))
+        );
+    }
+}
+
+#[test]
 fn a_port_on_another_host_than_the_records_say_is_told() {
     let bound =
         format!("{SMALL}Set-VMNetworkAdapter blue-1 -VirtualSubnetId 5001 -ComputerName hv02\n");
@@ -238,6 +251,11 @@ fn what_is_left_out_is_told() {
              -ProviderAddress 192.168.4.11 -Rule 1",
             "7:52 10.0.0.1 is the default gateway of VSID 5001; the record is left out; every host is that gateway \
              itself; give a machine another address",
+        ),
+        (
+            "Set-VMNetworkAdapter -VMName blue-1 -VirtualSubnetId 6001 -ComputerName hv01",
+            "7:1 no lookup record is known to be of \"blue-1\", whose port is in a virtual subnet; it is left out; 5:1 of that \
+             name, but in VSID 5001; give its lookup records -VMName, if there are any; else add them",
         ),
         (
             "Remove-NetVirtualizationLookupRecord -CustomerAddress 10.0.0.99",

@@ -181,6 +181,8 @@ fn changes_and_removals() {
         format!(
             "{THIRD}\nSet-VMNetworkAdapter blue-9 -VirtualSubnetId 6001; Set-VMNetworkAdapter blue-9 -VirtualSubnetId 0"
         ),
+        format!("{THIRD} | Set-NetVirtualizationLookupRecord -Context made"),
+        format!("{THIRD} -Context (Get-Date).Year -CustomerID $env:CUSTOMER"),
         format!(
             "Remove-NetVirtualizationLookupRecord -CustomerAddress 10.0.0.9 -ErrorAction SilentlyContinue\n{THIRD}"
         ),

@@ -1,6 +1,6 @@
 //! The names of the virtual machines: where ports are bound they are told, else they have to be made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::MacAddress;
 
@@ -38,7 +38,7 @@ impl Assembler<'_> {
             }
         }
         for binding in self.name_by_elimination(machines, &at_port, left, provider) {
-            self.note_left(binding);
+            self.note_left(binding, machines);
         }
         self.name_by_their_macs(machines);
         make_unique(machines);
@@ -112,7 +112,8 @@ impl Assembler<'_> {
         self.findings.note(finding);
     }
 
-    /// Where one port and one machine of a host and a subnet are left, they belong together.
+    /// Where one port and one machine of a host and a subnet are left, they belong together. Yields the ports that
+    /// are left then.
     fn name_by_elimination<'b>(
         &self,
         machines: &mut [Machine],
@@ -120,49 +121,59 @@ impl Assembler<'_> {
         ports: Vec<&'b Binding>,
         provider: &Provider,
     ) -> Vec<&'b Binding> {
+        let mut machines_at: BTreeMap<_, Vec<usize>> = BTreeMap::new();
+        for (position, machine) in machines.iter().enumerate() {
+            if !at_port[position] {
+                let place = (machine.host, machine.vsid);
+                machines_at.entry(place).or_default().push(position);
+            }
+        }
         let place = |port: &Binding| Some((*provider.positions.get(&port.host)?, port.vsid?));
+        let mut ports_at: BTreeMap<_, usize> = BTreeMap::new();
+        for place in ports.iter().filter_map(|port| place(port)) {
+            *ports_at.entry(place).or_default() += 1;
+        }
         let mut left = Vec::new();
-        for port in &ports {
-            let rivals = ports
-                .iter()
-                .filter(|other| place(other) == place(port))
-                .count();
-            let mut candidates: Vec<_> = machines
-                .iter_mut()
-                .zip(at_port)
-                .filter(|(machine, at_port)| {
-                    !**at_port && place(port) == Some((machine.host, machine.vsid))
-                })
-                .collect();
-            match &mut candidates[..] {
-                [(machine, _)] if rivals == 1 && port.mac.is_none() => {
-                    rename(machine, &port.machine);
-                    let what = format!(
-                        "that {:?} has MAC address {}: of the ports and the records of VSID {} on its host, these \
-                         two are left",
-                        port.machine, machine.mac.value, machine.vsid
-                    );
-                    let remedy = "say it with -VMName in the lookup record";
-                    machine.assumed.push(self.assume(&port.place, what, remedy));
+        for port in ports {
+            let place = place(port).filter(|place| ports_at.get(place) == Some(&1));
+            let candidates = place.and_then(|place| machines_at.get(&place));
+            match candidates.map(Vec::as_slice) {
+                Some(&[position]) if port.mac.is_none() => {
+                    self.assume_port(&mut machines[position], port);
                 }
-                _ => left.push(*port),
+                _ => left.push(port),
             }
         }
         left
     }
 
-    fn note_left(&self, binding: &Binding) {
-        if !self.complete {
-            return;
-        }
+    fn assume_port(&self, machine: &mut Machine, port: &Binding) {
+        let what = format!(
+            "that {:?} has MAC address {}: of the ports and the records of VSID {} on its host, these two are left",
+            port.machine, machine.mac.value, machine.vsid
+        );
+        let remedy = "say it with -VMName in the lookup record";
+        machine.assumed.push(self.assume(&port.place, what, remedy));
+        rename(machine, &port.machine);
+    }
+
+    fn note_left(&self, port: &Binding, machines: &[Machine]) {
         let message = format!(
             "no lookup record is known to be of {:?}, whose port is in a virtual subnet; it is left out",
-            binding.machine
+            port.machine
         );
-        self.findings.note(
-            Diagnostic::warning(&binding.place, message)
-                .remedy("give its lookup records -VMName, if there are any; else add them"),
-        );
+        let mut finding = Diagnostic::warning(&port.place, message)
+            .remedy("give its lookup records -VMName, if there are any; else add them");
+        let namesake = machines
+            .iter()
+            .find(|machine| machine.name.eq_ignore_ascii_case(&port.machine));
+        if let Some(namesake) = namesake {
+            finding = finding.there(
+                &namesake.place,
+                format!("of that name, but in VSID {}", namesake.vsid),
+            );
+        }
+        self.miss(finding);
     }
 
     fn name_by_their_macs(&self, machines: &mut [Machine]) {

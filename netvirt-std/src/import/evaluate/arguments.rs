@@ -172,21 +172,7 @@ impl Evaluator<'_> {
             };
             bound.complete &= self.put(&mut bound, parameter, &name, value).is_ok();
         }
-        let free = positional
-            .iter()
-            .filter(|name| !bound.values.contains_key(*name));
-        let free: Vec<&'static str> = free.copied().collect();
-        for (position, value) in loose.into_iter().enumerate() {
-            match free.get(position) {
-                Some(name) => {
-                    bound.values.insert(name, value);
-                }
-                None => {
-                    bound.complete = false;
-                    self.note_loose(&value, command);
-                }
-            }
-        }
+        self.put_loose(&mut bound, loose, positional);
         bound
     }
 
@@ -305,15 +291,26 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    fn note_loose(&self, value: &Argument, command: &Command) {
-        let message = format!(
-            "{} takes no value without a parameter's name here",
-            command.name.text
-        );
-        self.findings.note(
-            Diagnostic::error(&value.span, message).remedy(
-                "write the parameter's name before it, or all values of a list with commas",
-            ),
-        );
+    /// Gives values without a parameter to those of `positional` that have none.
+    fn put_loose(&self, bound: &mut Bound, loose: Vec<Argument>, positional: &[&'static str]) {
+        let mut free = positional.iter();
+        for value in loose {
+            match free.find(|name| !bound.values.contains_key(*name)) {
+                Some(name) => {
+                    bound.values.insert(name, value);
+                }
+                None => {
+                    bound.complete = false;
+                    let message = format!(
+                        "{} takes no value without a parameter's name here",
+                        bound.name.text
+                    );
+                    let remedy =
+                        "write the parameter's name before it, or all values of a list with commas";
+                    self.findings
+                        .note(Diagnostic::error(&value.span, message).remedy(remedy));
+                }
+            }
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! What each command does.
 
 use super::Evaluator;
-use super::Scope;
-use super::arguments::{Parameter, aliased, switch, value};
+use super::arguments::{aliased, switch, value};
 use super::expressions::unknown;
 use super::fields;
 use super::tables::Verb;
-use super::value::{Item, Value, Yielded};
+use super::value::{Item, Value};
 use crate::import::findings::Result;
 use crate::import::script::Command;
 use crate::import::tables::{FieldValue, Kind, TableName};
@@ -161,67 +160,6 @@ impl Evaluator<'_> {
         };
         self.findings
             .refuse(Diagnostic::error(&name.span, message).remedy(remedy))
-    }
-
-    /// `New-CimSession`: a session with each host.
-    fn open_sessions(&mut self, command: &Command) -> Result<Vec<Item>> {
-        let parameters = [
-            aliased("ComputerName", "Cn"),
-            value("Credential"),
-            value("Name"),
-            value("Authentication"),
-            value("SessionOption"),
-            value("Port"),
-            value("OperationTimeoutSec"),
-            switch("UseSSL"),
-        ];
-        let bound = self.bind(command, &parameters, &["ComputerName"]).whole()?;
-        let hosts = self.hosts(&bound)?;
-        let origin = bound
-            .get("ComputerName")
-            .map_or(&bound.span, |argument| &argument.span);
-        Ok(hosts
-            .into_iter()
-            .map(|host| Item::new(Value::Session(host), origin))
-            .collect())
-    }
-
-    /// `Invoke-Command`: a block on each host.
-    fn invoke(&mut self, command: &Command) -> Result<Vec<Item>> {
-        let parameters: [Parameter; 7] = [
-            aliased("ComputerName", "Cn"),
-            value("Session"),
-            value("ScriptBlock"),
-            value("Credential"),
-            aliased("ArgumentList", "Args"),
-            value("Authentication"),
-            switch("UseSSL"),
-        ];
-        let bound = self.bind(command, &parameters, &["ScriptBlock"]).whole()?;
-        if let Some(argument) = bound.get("ArgumentList") {
-            return self.findings.refuse(
-                Diagnostic::error(
-                    &argument.span,
-                    "what a block gets as arguments is not evaluated",
-                )
-                .remedy("use the variables themselves in the block: `$using:name`"),
-            );
-        }
-        let block = self.block_of(&bound, "ScriptBlock")?;
-        let named = ["ComputerName", "Session"].into_iter();
-        let Some(argument) = named.filter_map(|name| bound.get(name)).next() else {
-            return self.call(&block, &command.name.span);
-        };
-        let mut yielded = Yielded::default();
-        for host in self.hosts_of(argument)? {
-            self.scopes.push(Scope::new());
-            self.remote.push(host);
-            let result = self.call(&block, &command.name.span);
-            self.remote.pop();
-            self.scopes.pop();
-            yielded.add(result);
-        }
-        yielded.all()
     }
 
     /// `Set-NetVirtualizationGlobal`

@@ -8,6 +8,7 @@ mod arguments;
 mod commands;
 mod expressions;
 mod fields;
+mod hosts;
 mod objects;
 mod rules;
 mod tables;

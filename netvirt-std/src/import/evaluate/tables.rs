@@ -1,7 +1,7 @@
 //! The cmdlets of network virtualization: New-, Set-, Get- and Remove- of the four tables.
 
 use super::Evaluator;
-use super::arguments::{Argument, Bound, Parameter, aliased, value};
+use super::arguments::{Bound, Parameter, aliased, value};
 use super::expressions::unknown;
 use super::fields::{matches, several, single};
 use super::value::{Item, Value};
@@ -65,20 +65,22 @@ impl Evaluator<'_> {
         if self.only_asks(&bound) {
             return Ok(Vec::new());
         }
-        if verb == Verb::New {
-            return self.add(table, &bound, given, &hosts).map(|()| Vec::new());
-        }
-        let picked = self.picked(verb, table, &bound, &hosts, input)?;
+        let mut rows = match verb {
+            Verb::New => self.add(table, &bound, given, &hosts)?,
+            _ => self.picked(verb, table, &bound, &hosts, input)?,
+        };
         match verb {
-            Verb::Set => self.change(table, &bound, &picked)?,
-            Verb::Remove => picked.iter().for_each(|row| self.state.remove(row)),
-            Verb::Get | Verb::New => {}
+            Verb::New | Verb::Get => {}
+            Verb::Set => self.change(table, &bound, &rows)?,
+            Verb::Remove => rows.iter().for_each(|row| self.state.remove(row)),
         }
-        let keeps = verb == Verb::Get || (verb == Verb::Set && bound.is_set("PassThru"));
-        let rows = picked.into_iter().filter(|_| keeps);
-        Ok(rows
-            .map(|row| Item::new(Value::Row(row.into()), &bound.span))
-            .collect())
+        if verb == Verb::Remove || (verb == Verb::Set && !bound.is_set("PassThru")) {
+            rows.clear();
+        }
+        let items = rows
+            .into_iter()
+            .map(|row| Item::new(Value::Row(row.into()), &bound.span));
+        Ok(items.collect())
     }
 
     /// Whether the command is not to change anything.
@@ -91,64 +93,13 @@ impl Evaluator<'_> {
         asks
     }
 
-    /// The hosts that a command runs on.
-    pub(super) fn hosts(&mut self, bound: &Bound) -> Result<Vec<HostIndex>> {
-        let named = ["CimSession", "ComputerName"].into_iter();
-        let Some(argument) = named.filter_map(|name| bound.get(name)).next() else {
-            return Ok(vec![self.here(&bound.span)]);
-        };
-        self.hosts_of(argument)
-    }
-
-    /// The hosts that an argument names.
-    pub(super) fn hosts_of(&mut self, argument: &Argument) -> Result<Vec<HostIndex>> {
-        let mut hosts = Vec::new();
-        for item in argument.item.items().iter().flat_map(Item::items) {
-            let host = match &item.value {
-                Value::Session(host) => *host,
-                Value::Text(name) if is_this_machine(name) => {
-                    self.state.this_machine(&argument.span)
-                }
-                Value::Unknown(name) if &**name == "$env:computername" => {
-                    self.state.this_machine(&argument.span)
-                }
-                Value::Text(name) if !name.trim().is_empty() => {
-                    self.state.host_named(name.trim(), &item.origin)
-                }
-                other => {
-                    let message = match other {
-                        Value::Unknown(what) => {
-                            format!(
-                                "which host `{what}` is, only the machine knows that runs the script"
-                            )
-                        }
-                        other => format!("{other} names no host"),
-                    };
-                    let finding = Diagnostic::error(&argument.span, message)
-                        .remedy("write the host's name, or a session from `New-CimSession -ComputerName NAME`");
-                    return self.findings.refuse(argument.with_origin(item, finding));
-                }
-            };
-            if !hosts.contains(&host) {
-                hosts.push(host);
-            }
-        }
-        if hosts.is_empty() {
-            return self.findings.refuse(
-                Diagnostic::error(&argument.span, "no host is named here")
-                    .remedy("write the host's name"),
-            );
-        }
-        Ok(hosts)
-    }
-
     fn add(
         &mut self,
         table: TableName,
         bound: &Bound,
         fields: Fields,
         hosts: &[HostIndex],
-    ) -> Result<()> {
+    ) -> Result<Vec<RowId>> {
         let missing = table
             .fields()
             .iter()
@@ -163,14 +114,18 @@ impl Evaluator<'_> {
         }
         let fields = with_defaults(table, fields, &bound.span);
         self.check(table, &fields)?;
-        let mut added = Ok(());
+        let mut added = Vec::new();
         for host in hosts {
-            if let Err(clash) = self.state.add(table, *host, fields.clone(), &bound.span) {
-                self.note_clash(table, *host, &fields, &clash, &bound.span);
-                added = Err(Noted);
+            match self.state.add(table, *host, fields.clone(), &bound.span) {
+                Ok(row) => added.push(row),
+                Err(clash) => self.note_clash(table, *host, &fields, &clash, &bound.span),
             }
         }
-        added
+        if added.len() == hosts.len() {
+            Ok(added)
+        } else {
+            Err(Noted)
+        }
     }
 
     /// The fields that the command gives, of those that are `wanted`.
@@ -380,8 +335,4 @@ fn with_defaults(table: TableName, mut fields: Fields, place: &Span) -> Fields {
         }
     }
     fields
-}
-
-fn is_this_machine(name: &str) -> bool {
-    ["localhost", ".", "127.0.0.1", "::1"].contains(&name.trim().to_lowercase().as_str())
 }
