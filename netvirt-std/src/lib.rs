@@ -51,6 +51,7 @@ pub mod memory;
 pub mod policy_file;
 pub mod replay;
 pub mod report;
+mod scheduling;
 pub mod switch;
 pub mod transaction;
 pub mod worker;

@@ -192,6 +192,9 @@ struct SwitchArgs {
     /// How long to ask whether somebody else has a provider address before it is used; 0 does not ask.
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 300)]
     duplicate_detection: u64,
+    /// Run the workers before all other programs (SCHED_RR), so that none of these delays frames.
+    #[arg(long)]
+    real_time: bool,
     /// What to log: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: tracing::Level,

@@ -37,6 +37,7 @@ pub fn run(args: &SwitchArgs) -> Result<(), Failure> {
         records: args.records,
         workers: args.workers.into(),
         duplicate_detection: Duration::from_millis(args.duplicate_detection),
+        real_time: args.real_time,
     };
     let mut host = Host::start(
         &file,

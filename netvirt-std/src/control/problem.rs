@@ -107,7 +107,9 @@ impl From<HostError> for Refusal {
             | HostError::Device(_)
             | HostError::OtherUplink
             | HostError::NothingPrepared => StatusCode::CONFLICT,
-            HostError::NoWorker(_) | HostError::WorkerGone => StatusCode::INTERNAL_SERVER_ERROR,
+            HostError::NoWorker(_) | HostError::NoRealTime(_) | HostError::WorkerGone => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
         };
         Self::new(status, error.to_string())
     }

@@ -22,7 +22,8 @@ use super::resources::{
 };
 use super::socket::{SocketError, SocketFile};
 use super::{policy, question};
-use crate::host::{Host, HostHandle, yield_to_workers};
+use crate::host::{Host, HostHandle};
+use crate::scheduling::yield_to_workers;
 
 /// The largest policy file that is taken, in bytes.
 const LARGEST_BODY: usize = 1 << 30;

@@ -24,6 +24,8 @@ pub enum HostError {
     Device(io::Error),
     /// No worker can be started.
     NoWorker(io::Error),
+    /// A worker may not run in real time.
+    NoRealTime(io::Error),
     /// The host's uplink would be another interface.
     OtherUplink,
     /// A worker has ended.
@@ -57,6 +59,10 @@ impl fmt::Display for HostError {
             }
             Self::Device(error) => error.fmt(f),
             Self::NoWorker(error) => write!(f, "no worker can be started: {error}"),
+            Self::NoRealTime(error) => write!(
+                f,
+                "workers may not run in real time: {error}; run as root or with CAP_SYS_NICE, or start without --real-time"
+            ),
             Self::OtherUplink => f.write_str(
                 "the interface of this host's uplink is another one than before: start the switch again with this file",
             ),

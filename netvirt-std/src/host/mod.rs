@@ -28,7 +28,6 @@ pub use error::HostError;
 pub use neighbours::KnownNeighbour;
 pub use path_mtus::LearntMtu;
 pub use ports::{Devices, Queue};
-pub(crate) use service::yield_to_workers;
 pub use service::{HostGone, HostHandle, Inbox, serve};
 
 use addresses::{AddressStep, Addresses};
@@ -42,6 +41,7 @@ use crate::device::Receiver;
 use crate::live::{LivePolicy, PolicyWriter};
 use crate::memory::HostCapacity;
 use crate::policy_file::{HostPolicy, PolicyFile, PortInfo};
+use crate::scheduling::run_in_real_time;
 use crate::switch::{Egress, solicitation};
 use crate::worker::{Event, Forwarder, Stalls, WorkerHandle};
 
@@ -60,6 +60,9 @@ pub struct HostOptions {
     pub workers: usize,
     /// How long a provider address is probed before it is used.
     pub duplicate_detection: Duration,
+    /// Workers run before all threads of the machine that are not real-time. For machines whose processors are shared
+    /// with others than netvirt.
+    pub real_time: bool,
 }
 
 impl Default for HostOptions {
@@ -68,6 +71,7 @@ impl Default for HostOptions {
             records: 4096,
             workers: 1,
             duplicate_detection: Duration::from_millis(300),
+            real_time: false,
         }
     }
 }
@@ -144,6 +148,11 @@ impl Host {
                 events.clone(),
             )
             .map_err(HostError::NoWorker)?;
+            if options.real_time {
+                worker
+                    .ask(|_| run_in_real_time())?
+                    .map_err(HostError::NoRealTime)?;
+            }
             let capture = capture.clone();
             worker.ask(|worker| worker.set_capture(capture))?;
             attach_sender(&worker, Egress::Uplink(UPLINK), queue.sender)?;
@@ -626,7 +635,7 @@ impl Host {
         let mut longest = Stalls::default();
         for worker in &self.workers {
             let stalls = worker.ask(Forwarder::take_stalls)?;
-            longest.round = longest.round.max(stalls.round);
+            longest.step = longest.step.max(stalls.step);
             longest.policy = longest.policy.max(stalls.policy);
         }
         Ok(longest)

@@ -3,10 +3,8 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
 
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
-
 use super::Host;
+use crate::scheduling::yield_to_workers;
 use crate::worker::Event;
 
 /// What may wait for the host's thread. Under a flood of what workers hear, the rest is forgotten.
@@ -100,11 +98,4 @@ pub fn serve(mut host: Host, inbox: &Inbox) {
             Err(RecvTimeoutError::Timeout) => {}
         }
     }
-}
-
-/// Lets workers go first where both want the same processor: a large transaction can wait, frames cannot.
-pub(crate) fn yield_to_workers() {
-    const NICER: i32 = 10;
-    // On Linux a priority belongs to a thread. Without it all is right still, only less smooth.
-    let _ = setpriority_process(Some(gettid()), NICER);
 }

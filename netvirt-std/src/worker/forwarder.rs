@@ -49,13 +49,22 @@ struct Inlet {
     receiver: Box<dyn Receiver>,
 }
 
-/// The longest times in which a worker did not look for frames.
+/// The longest times in which frames waited for a worker that was awake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stalls {
-    /// From being woken to having served all that was ready.
-    pub round: Duration,
+    /// One batch of frames, or what the worker's owner had asked for meanwhile.
+    pub step: Duration,
     /// Of that, waiting for the policy.
     pub policy: Duration,
+}
+
+impl Stalls {
+    /// Takes note of a step that began then. Yields the beginning of the next one.
+    fn end_step(&mut self, begun: Instant) -> Instant {
+        let now = Instant::now();
+        self.step = self.step.max(now - begun);
+        now
+    }
 }
 
 impl Forwarder {
@@ -103,19 +112,20 @@ impl Forwarder {
     fn round(&mut self, last: usize) -> io::Result<usize> {
         let longest = self.outbox.holds_frames().then_some(HELD_CHECK);
         self.waiting.wait(last, longest)?;
-        let woken = Instant::now();
+        let mut step = Instant::now();
         let mut frames = 0;
         for place in 0..self.waiting.ready() {
             match self.waiting.number(place) {
                 MAILBOX => self.do_jobs(),
                 number => frames += self.serve(number as usize),
             }
+            step = self.stalls.end_step(step);
         }
         if self.outbox.holds_frames() {
             let now = self.now();
             self.outbox.look_at_held(self.datapath.counters_mut(), now);
+            self.stalls.end_step(step);
         }
-        self.stalls.round = self.stalls.round.max(woken.elapsed());
         Ok(frames)
     }
 

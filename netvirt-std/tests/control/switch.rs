@@ -89,6 +89,7 @@ impl Switch {
             records: 64,
             workers: 1,
             duplicate_detection: Duration::ZERO,
+            ..HostOptions::default()
         };
         let (handle, inbox) = HostHandle::new();
         let devices = Box::new(cables.clone());

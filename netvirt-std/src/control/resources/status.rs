@@ -30,7 +30,7 @@ pub struct Status {
     pub workers: usize,
     /// How long the switch runs, in seconds.
     pub uptime_seconds: u64,
-    /// The longest time in which a worker did not look for frames, since this was asked last, in nanoseconds.
+    /// The longest time that a worker took for one batch of frames or one task of its owner, since this was asked last, in nanoseconds.
     pub longest_stall_ns: u64,
     /// The longest time in which a worker waited for the policy, since this was asked last, in nanoseconds.
     pub longest_policy_wait_ns: u64,
@@ -50,7 +50,7 @@ impl Status {
             ready: host.is_ready(),
             workers: host.workers(),
             uptime_seconds: host.now().as_secs(),
-            longest_stall_ns: nanoseconds(stalls.round),
+            longest_stall_ns: nanoseconds(stalls.step),
             longest_policy_wait_ns: nanoseconds(stalls.policy),
             uplink_missed_frames: host.missed_at_uplink(),
             capacity: *host.capacity(),
