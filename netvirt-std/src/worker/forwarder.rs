@@ -14,7 +14,7 @@ use netvirt_core::policy::Neighbour;
 use rustix::io::Errno;
 
 use super::outbox::Outbox;
-use super::waiting::{Pace, Waiting};
+use super::waiting::{Found, Pace, Waiting};
 use super::{Event, Job};
 use crate::capture::live::CaptureSender;
 use crate::cpu::HostCpu;
@@ -95,10 +95,10 @@ impl Forwarder {
     pub(super) fn run(mut self) {
         // Without it naps are longer, and all is right still.
         let _ = rustix::thread::set_current_timer_slack(Some(TIMER_SLACK));
-        let mut frames = 0;
+        let mut found = Found::default();
         while !self.is_stopping {
-            frames = match self.round(frames) {
-                Ok(frames) => frames,
+            found = match self.round(found) {
+                Ok(found) => found,
                 Err(error) => {
                     tracing::error!(%error, "a worker cannot wait for its devices any more and ends");
                     return;
@@ -107,17 +107,20 @@ impl Forwarder {
         }
     }
 
-    /// Waits for frames or jobs, and sees to all of them. `last` is how many frames the round before had; yields how
-    /// many this one had.
-    fn round(&mut self, last: usize) -> io::Result<usize> {
+    /// Waits for frames or jobs, and sees to them. `last` is what the round before found; yields what this one did.
+    fn round(&mut self, last: Found) -> io::Result<Found> {
         let longest = self.outbox.holds_frames().then_some(HELD_CHECK);
         self.waiting.wait(last, longest)?;
         let mut step = Instant::now();
-        let mut frames = 0;
+        let mut found = Found::default();
         for place in 0..self.waiting.ready() {
             match self.waiting.number(place) {
                 MAILBOX => self.do_jobs(),
-                number => frames += self.serve(number as usize),
+                number => {
+                    let frames = self.serve(number as usize);
+                    found.frames += frames;
+                    found.is_more |= frames == BATCH;
+                }
             }
             step = self.stalls.end_step(step);
         }
@@ -126,7 +129,7 @@ impl Forwarder {
             self.outbox.look_at_held(self.datapath.counters_mut(), now);
             self.stalls.end_step(step);
         }
-        Ok(frames)
+        Ok(found)
     }
 
     fn do_jobs(&mut self) {

@@ -1,4 +1,4 @@
-//! Waiting for frames: at once when little goes on, in short naps when much does.
+//! Waiting for frames: for each when little goes on, in short naps when much does, not at all when more are there.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -33,6 +33,14 @@ impl Default for Pace {
             light_rounds: 10,
         }
     }
+}
+
+/// What a worker found in a round.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Found {
+    pub frames: usize,
+    /// A device gave a full batch, so most likely it has more.
+    pub is_more: bool,
 }
 
 /// What a worker waits for.
@@ -77,18 +85,19 @@ impl Waiting {
         let _ = epoll::delete(&self.epoll, readiness);
     }
 
-    /// Waits until something is ready. `frames` is how many the last round found; waits no longer than `longest`.
-    pub fn wait(&mut self, frames: usize, longest: Option<Duration>) -> io::Result<()> {
+    /// Waits until something is ready, no longer than `longest`. `last` is what the last round found.
+    pub fn wait(&mut self, last: Found, longest: Option<Duration>) -> io::Result<()> {
         self.light_rounds = match self.light_rounds {
-            _ if frames >= self.pace.load => Some(0),
+            _ if last.frames >= self.pace.load => Some(0),
             Some(rounds) if rounds < self.pace.light_rounds => Some(rounds + 1),
             _ => None,
         };
-        let longest = if self.light_rounds.is_some() {
+        if self.light_rounds.is_some() && !last.is_more {
             std::thread::sleep(self.pace.nap);
-            Some(Duration::ZERO)
-        } else {
-            longest
+        }
+        let longest = match self.light_rounds {
+            Some(_) => Some(Duration::ZERO),
+            None => longest,
         };
         let longest = longest.and_then(|longest| Timespec::try_from(longest).ok());
         self.ready.clear();
