@@ -22,11 +22,19 @@ impl LivePolicy {
     /// The copy that packets read, for the time of one batch. Never waits for a transaction.
     pub fn read(&self) -> RwLockReadGuard<'_, Policy<'static>> {
         loop {
-            match self.copies[self.live.load(Ordering::Acquire)].try_read() {
-                Ok(policy) => return policy,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+            let live = self.live.load(Ordering::Acquire);
+            let policy = match self.copies[live].try_read() {
+                Ok(policy) => policy,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 // The copies were flipped between the two looks; the next look sees the other copy.
-                Err(TryLockError::WouldBlock) => thread::yield_now(),
+                Err(TryLockError::WouldBlock) => {
+                    thread::yield_now();
+                    continue;
+                }
+            };
+            // They may have been flipped, and the next transaction prepared on this copy, before it was locked.
+            if self.live.load(Ordering::Acquire) == live {
+                return policy;
             }
         }
     }
@@ -90,6 +98,11 @@ impl PolicyWriter {
         drop(draft);
         self.prepared = Some(encoded);
         Ok(version)
+    }
+
+    /// Whether something is prepared. What the network says can take that away, see [`apply_state`](Self::apply_state).
+    pub const fn has_prepared(&self) -> bool {
+        self.prepared.is_some()
     }
 
     /// Lets packets see what was prepared, all of it at once; the other copy follows. Says whether anything was.

@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use netvirt_core::datapath::DropReason;
 use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_core::policy::AddressState;
 use netvirt_std::device::memory::{MemoryReceiver, MemorySender, cable};
-use netvirt_std::device::{Capabilities, Outgoing, Receiver, Sender};
+use netvirt_std::device::{BATCH, Capabilities, Outgoing, Received, Receiver, Sender};
 use netvirt_std::host::{Devices, Host, HostError, HostHandle, HostOptions, Queue, serve};
 use netvirt_std::policy_file::{HostPolicy, PolicyFile, PortInfo};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use support::{TWO_HOSTS, arp, ethernet, ipv4, packet};
 
 const BLUE_1: &str = "06:06:00:00:00:05";
@@ -102,20 +104,90 @@ fn ends(capabilities: Capabilities) -> [End; 2] {
     cable(1024, capabilities).unwrap().map(End::new)
 }
 
+/// A device that its far end can break, or that never runs dry.
+struct Fickle {
+    receiver: MemoryReceiver,
+    mood: Mood,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mood {
+    /// Works until a frame of one byte arrives.
+    Brittle,
+    /// Gives the last frame again and again.
+    Endless,
+}
+
+impl Receiver for Fickle {
+    fn readiness(&self) -> BorrowedFd<'_> {
+        self.receiver.readiness()
+    }
+
+    fn fetch(&mut self) -> io::Result<usize> {
+        let count = self.receiver.fetch()?;
+        match self.mood {
+            Mood::Brittle if count > 0 && self.receiver.frame(0).bytes.len() == 1 => {
+                Err(Errno::NODEV.into())
+            }
+            Mood::Brittle => Ok(count),
+            Mood::Endless => Ok(BATCH),
+        }
+    }
+
+    fn frame(&self, number: usize) -> Received<'_> {
+        match self.mood {
+            Mood::Brittle => self.receiver.frame(number),
+            Mood::Endless => Received {
+                bytes: &[],
+                offload: Offload::NONE,
+            },
+        }
+    }
+}
+
+impl Fickle {
+    fn queue(
+        End {
+            receiver, sender, ..
+        }: End,
+        mood: Mood,
+    ) -> Queue {
+        Queue {
+            receiver: Box::new(Self { receiver, mood }),
+            sender: Box::new(sender),
+        }
+    }
+}
+
 /// Devices that lie ready under their names; whatever was opened is gone from here.
 #[derive(Clone, Default)]
-struct Drawer(Arc<Mutex<HashMap<String, End>>>);
+struct Drawer {
+    queues: Arc<Mutex<HashMap<String, Queue>>>,
+    /// What was asked of the devices beside opening them.
+    asked: Arc<Mutex<Vec<String>>>,
+}
 
 impl Drawer {
-    fn put(&self, name: &str, end: End) {
-        self.0.lock().unwrap().insert(name.into(), end);
+    fn put(&self, name: &str, queue: Queue) {
+        self.queues.lock().unwrap().insert(name.into(), queue);
     }
 
     fn take(&self, name: &str) -> io::Result<Vec<Queue>> {
-        let end = self.0.lock().unwrap().remove(name);
-        let end = end.ok_or_else(|| io::Error::other(format!("no device named {name}")))?;
-        Ok(vec![end.into_queue()])
+        let queue = self.queues.lock().unwrap().remove(name);
+        Ok(vec![queue.ok_or_else(|| missing(name))?])
     }
+
+    fn ask(&self, what: String) {
+        self.asked.lock().unwrap().push(what);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+fn missing(name: &str) -> io::Error {
+    io::Error::other(format!("no device named {name}"))
 }
 
 impl Devices for Drawer {
@@ -127,11 +199,18 @@ impl Devices for Drawer {
         self.take(&port.name)
     }
 
+    fn check_port(&mut self, port: &PortInfo) -> io::Result<()> {
+        let is_there = self.queues.lock().unwrap().contains_key(&port.name);
+        is_there.then_some(()).ok_or_else(|| missing(&port.name))
+    }
+
+    fn fit_port(&mut self, port: &PortInfo) -> io::Result<()> {
+        self.ask(format!("fit {} to {}, {}", port.name, port.mac, port.mtu));
+        Ok(())
+    }
+
     fn remove_port(&mut self, port: &PortInfo) {
-        self.put(
-            &format!("removed {}", port.name),
-            ends(FINISHED_ONLY).into_iter().next().unwrap(),
-        );
+        self.ask(format!("remove {}", port.name));
     }
 }
 
@@ -147,7 +226,7 @@ impl Running {
     fn start(policy: &str, name: &str, uplink: End, detection: Duration) -> Self {
         let file = file(policy);
         let drawer = Drawer::default();
-        drawer.put("uplink", uplink);
+        drawer.put("uplink", uplink.into_queue());
         let mut running = Self {
             handle: HostHandle::new().0,
             thread: None,
@@ -172,7 +251,14 @@ impl Running {
     /// Lays a cable to a machine that is to come.
     fn plug(&mut self, machine: &str) {
         let [near, far] = ends(PARTIAL_CHECKSUMS);
-        self.drawer.put(machine, near);
+        self.drawer.put(machine, near.into_queue());
+        self.machines.insert(machine.into(), far);
+    }
+
+    /// Lays one of a device that is in this mood.
+    fn plug_fickle(&mut self, machine: &str, mood: Mood) {
+        let [near, far] = ends(PARTIAL_CHECKSUMS);
+        self.drawer.put(machine, Fickle::queue(near, mood));
         self.machines.insert(machine.into(), far);
     }
 
@@ -420,7 +506,10 @@ fn a_version_whose_device_cannot_be_opened_changes_nothing() {
     let [one, mut two] = both_hosts();
     let version = two.handle.ask(|host| host.version()).unwrap();
     let refused = two.apply(&blue_1_moves("")).unwrap_err();
-    assert_eq!(refused.to_string(), "no device named blue-1");
+    assert_eq!(
+        refused.to_string(),
+        "machine \"blue-1\": no device named blue-1"
+    );
     assert_eq!(two.handle.ask(|host| host.version()).unwrap(), version);
     let mut one = one;
     one.machine("blue-1").send(&blue_1_to_2());
@@ -445,13 +534,134 @@ fn what_a_machine_sent_before_it_went_is_carried_and_its_device_removed() {
     for _ in 0..100 {
         host.machine("blue-1").send(&blue_1_to_2());
     }
-    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
-    let start = policy.find("[[vm]]\nname = \"blue-1\"").unwrap();
-    let end = start + 1 + policy[start + 1..].find("[[vm]]").unwrap();
-    host.apply(&format!("{}{}", &policy[..start], &policy[end..]))
-        .unwrap();
+    host.apply(&without_blue_1()).unwrap();
     for _ in 0..100 {
         uplink.receive();
     }
-    host.drawer.take("removed blue-1").unwrap();
+    assert_eq!(host.drawer.asked(), ["remove blue-1"]);
+}
+
+fn without_blue_1() -> String {
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let start = policy.find("[[vm]]\nname = \"blue-1\"").unwrap();
+    let end = start + 1 + policy[start + 1..].find("[[vm]]").unwrap();
+    format!("{}{}", &policy[..start], &policy[end..])
+}
+
+/// The two hosts, with something else written in one place.
+fn with(was: &str, is: &str) -> String {
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    assert!(policy.contains(was));
+    policy.replacen(was, is, 1)
+}
+
+#[test]
+fn a_machine_gets_its_new_address_and_mtu_when_they_are_in_force_and_not_before() {
+    let (host, _uplink) = host_1();
+    let changed = file(&with(BLUE_1, "06:06:00:00:00:55").replace("mtu = 1600", "mtu = 1500"));
+    for _ in 0..2 {
+        let changed = changed.clone();
+        host.handle
+            .ask(move |host| host.prepare(&changed).map(|_| host.abort()))
+            .unwrap()
+            .unwrap();
+        assert_eq!(host.drawer.asked(), [""; 0]);
+    }
+    host.handle
+        .ask(move |host| host.apply(&changed))
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        host.drawer.asked(),
+        [
+            "fit blue-1 to 06:06:00:00:00:55, 1458",
+            "fit red-1 to 08:08:00:00:00:05, 1458"
+        ]
+    );
+}
+
+#[test]
+fn an_interface_that_another_machine_gets_is_not_removed() {
+    let (mut host, mut uplink) = host_1();
+    host.plug("blue-9");
+    let renamed = with(
+        "name = \"blue-1\"",
+        "name = \"blue-9\"\ninterface = \"blue-1\"",
+    );
+    host.apply(&renamed).unwrap();
+    assert_eq!(host.drawer.asked(), [""; 0]);
+    host.machine("blue-9").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+}
+
+#[test]
+fn machines_are_served_while_another_address_is_probed() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let mut host = Running::start(&policy, "host-1", near, Duration::from_millis(3));
+    host.wait_until_ready();
+    let another = with("[\"192.168.4.11\"]", "[\"192.168.4.11\", \"192.168.4.99\"]");
+    let renamed = "name = \"blue-9\"\ninterface = \"blue-1\"";
+    host.plug("blue-9");
+    host.apply(&another.replacen("name = \"blue-1\"", renamed, 1))
+        .unwrap();
+    assert!(host.handle.ask(|host| host.is_ready()).unwrap());
+    host.machine("blue-9").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+}
+
+#[test]
+fn what_became_of_an_address_while_a_version_was_prepared_is_not_forgotten() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let mut host = Running::start(&policy, "host-1", near, Duration::from_millis(30));
+    let narrower = file(&with("mtu = 1600", "mtu = 1500"));
+    host.handle
+        .ask(move |host| {
+            assert!(!host.is_ready());
+            host.prepare(&narrower)
+        })
+        .unwrap()
+        .unwrap();
+    host.wait_until_ready();
+    host.handle.ask(|host| host.commit()).unwrap().unwrap();
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+}
+
+#[test]
+fn a_device_that_goes_away_is_found_again() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let mut host = Running::start(&without_blue_1(), "host-1", near, Duration::ZERO);
+    host.plug_fickle("blue-1", Mood::Brittle);
+    host.apply(&std::fs::read_to_string(TWO_HOSTS).unwrap())
+        .unwrap();
+    let is_attached = |host: &mut Host| {
+        let mut ports = host.policy().ports.iter();
+        let blue_1 = ports.find(|port| port.name == "blue-1").unwrap();
+        host.is_attached(blue_1.port)
+    };
+    assert!(host.handle.ask(is_attached).unwrap());
+    host.machine("blue-1").send(&[0]);
+    while host.handle.ask(is_attached).unwrap() {
+        thread::yield_now();
+    }
+    host.plug("blue-1");
+    while !host.handle.ask(is_attached).unwrap() {
+        thread::yield_now();
+    }
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+}
+
+#[test]
+fn a_machine_that_never_stops_sending_can_be_removed() {
+    let [near, _uplink] = ends(FINISHED_ONLY);
+    let mut host = Running::start(&without_blue_1(), "host-1", near, Duration::ZERO);
+    host.plug_fickle("blue-1", Mood::Endless);
+    host.apply(&std::fs::read_to_string(TWO_HOSTS).unwrap())
+        .unwrap();
+    host.machine("blue-1").send(&blue_1_to_2());
+    host.apply(&without_blue_1()).unwrap();
+    assert_eq!(host.drawer.asked(), ["remove blue-1"]);
 }

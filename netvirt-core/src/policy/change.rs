@@ -363,6 +363,13 @@ pub enum Change {
         /// Where the path leads.
         address: ProviderAddress,
     },
+    /// States what became known of the uniqueness of a provider address of this host. Network state, as is a neighbour.
+    SetAddressState {
+        /// The address.
+        address: ProviderAddress,
+        /// What is known.
+        state: AddressState,
+    },
 }
 
 impl Change {
@@ -374,6 +381,7 @@ impl Change {
                 | Self::RemoveNeighbour { .. }
                 | Self::SetPathMtu { .. }
                 | Self::RemovePathMtu { .. }
+                | Self::SetAddressState { .. }
         )
     }
 }

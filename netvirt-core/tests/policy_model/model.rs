@@ -104,6 +104,9 @@ impl Model {
                 self.path_mtus.insert(address, mtu);
             }
             Change::RemovePathMtu { address } => drop(self.path_mtus.remove(&address)),
+            Change::SetAddressState { address, state } => {
+                self.provider_addresses.get_mut(&address).unwrap().state = state;
+            }
             _ => unreachable!("a change that the model does not know: {change:?}"),
         }
     }

@@ -150,12 +150,16 @@ fn any_record_name() -> impl Strategy<Value = RecordName> {
     any_record().prop_map(|record| record.name())
 }
 
-fn any_own_address() -> impl Strategy<Value = HostAddress> {
-    let state = select(vec![
+fn any_address_state() -> impl Strategy<Value = AddressState> {
+    select(vec![
         AddressState::Preferred,
         AddressState::Deprecated,
         AddressState::Tentative,
-    ]);
+    ])
+}
+
+fn any_own_address() -> impl Strategy<Value = HostAddress> {
+    let state = any_address_state();
     let prefix_length = select(vec![24, 32, 64, 16, 200]);
     let mtu = prop_oneof![8 => Just(1600), 1 => Just(1300)];
     (any_provider_address(), prefix_length, any_mac(), mtu, state).prop_map(
@@ -247,6 +251,8 @@ fn any_provider_change() -> impl Strategy<Value = Change> {
         2 => (any_provider_address(), select(vec![575, 576, 1279, 1280, 1400, 9000]))
             .prop_map(|(address, mtu)| Change::SetPathMtu { address, mtu }),
         1 => any_provider_address().prop_map(|address| Change::RemovePathMtu { address }),
+        1 => (any_provider_address(), any_address_state())
+            .prop_map(|(address, state)| Change::SetAddressState { address, state }),
     ]
 }
 

@@ -177,6 +177,12 @@ fn each_policy_transaction_raises_the_version_and_what_the_network_says_does_not
     assert_eq!(version_after(&[path_mtu("192.168.4.22", 1400)]), 1);
     let address = pa("192.168.4.22");
     assert_eq!(version_after(&[Change::RemovePathMtu { address }]), 1);
+    let address = pa("192.168.4.11");
+    let state = AddressState::Deprecated;
+    assert_eq!(
+        version_after(&[Change::SetAddressState { address, state }]),
+        1
+    );
     let domains = [5, 6, 7].map(|number| Change::AddDomain(DomainId(number)));
     assert_eq!(version_after(&domains), 2, "once, not once a change");
     assert_eq!(

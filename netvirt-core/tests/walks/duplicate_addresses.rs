@@ -21,7 +21,10 @@ const ALL_NODES: (MacAddress, &str) = (MacAddress([0x33, 0x33, 0, 0, 0, 1]), "ff
 fn host_in(network: &Network, state: AddressState) -> Nve {
     let mut host = Nve::new(&network.changes(1));
     for own in network.own_addresses(1) {
-        host.apply(&[Change::SetProviderAddress(HostAddress { state, ..own })]);
+        host.apply(&[Change::SetAddressState {
+            address: own.address,
+            state,
+        }]);
     }
     host
 }

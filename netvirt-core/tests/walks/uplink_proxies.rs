@@ -171,7 +171,10 @@ fn an_address_that_is_not_known_to_be_unique_is_not_answered_for() {
     for state in [AddressState::Tentative, AddressState::Duplicate] {
         let mut host = Nve::new(&network.changes(1));
         for own in network.own_addresses(1) {
-            host.apply(&[Change::SetProviderAddress(HostAddress { state, ..own })]);
+            host.apply(&[Change::SetAddressState {
+                address: own.address,
+                state,
+            }]);
         }
         for target in ["192.168.4.11", "192.168.4.105"] {
             host.punts(&arp_request(PEER, target), Punt::NotOurs);

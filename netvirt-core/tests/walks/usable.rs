@@ -13,7 +13,10 @@ use crate::support::{ca, on_link, via, vsid};
 fn host_in(network: &Network, states: [AddressState; 2]) -> Nve {
     let mut host = Nve::new(&network.changes(1));
     for (own, state) in network.own_addresses(1).into_iter().zip(states) {
-        host.apply(&[Change::SetProviderAddress(HostAddress { state, ..own })]);
+        host.apply(&[Change::SetAddressState {
+            address: own.address,
+            state,
+        }]);
     }
     host
 }

@@ -55,6 +55,17 @@ impl Devices for KernelDevices {
         Ok(queues)
     }
 
+    fn check_port(&mut self, port: &PortInfo) -> io::Result<()> {
+        let interface = interface_of(port)?;
+        match &port.attachment {
+            Attachment::Veth => PacketDevice::check(interface, &Namespace::current()),
+            Attachment::Tap { namespace } => {
+                let namespace = open_namespace(namespace.as_deref())?;
+                Tap::check(&tap_options(port, interface, &namespace, 1))
+            }
+        }
+    }
+
     fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>> {
         let interface = interface_of(port)?;
         let (queues, watched) = match &port.attachment {
@@ -67,6 +78,15 @@ impl Devices for KernelDevices {
         Ok(queues)
     }
 
+    fn fit_port(&mut self, port: &PortInfo) -> io::Result<()> {
+        match self.ports.get_mut(&port.port) {
+            Some(Watched::Tap(interface)) => {
+                Tap::set_up(interface, Some(port.mac), port.mtu.into())
+            }
+            Some(Watched::Packet(_)) | None => Ok(()),
+        }
+    }
+
     fn missed_at_uplink(&mut self) -> u64 {
         self.uplink.as_mut().map_or(0, Watched::missed)
     }
@@ -75,8 +95,11 @@ impl Devices for KernelDevices {
         self.ports.get_mut(&port).map_or(0, Watched::missed)
     }
 
+    fn close_port(&mut self, port: PortId) {
+        self.ports.remove(&port);
+    }
+
     fn remove_port(&mut self, port: &PortInfo) {
-        self.ports.remove(&port.port);
         let Attachment::Tap { namespace } = &port.attachment else {
             return;
         };
@@ -95,15 +118,25 @@ fn open_tap(
     namespace: Option<&Path>,
     queues: usize,
 ) -> io::Result<(Vec<Queue>, Watched)> {
-    let tap = Tap::open(&TapOptions {
-        name: interface,
-        namespace: &open_namespace(namespace)?,
+    let namespace = open_namespace(namespace)?;
+    let tap = Tap::open(&tap_options(port, interface, &namespace, queues))?;
+    let queues = tap.queues.into_iter().map(queue_of).collect();
+    Ok((queues, Watched::Tap(tap.interface)))
+}
+
+fn tap_options<'o>(
+    port: &PortInfo,
+    name: &'o str,
+    namespace: &'o Namespace,
+    queues: usize,
+) -> TapOptions<'o> {
+    TapOptions {
+        name,
+        namespace,
         mac: Some(port.mac),
         mtu: port.mtu.into(),
         queues,
-    })?;
-    let queues = tap.queues.into_iter().map(queue_of).collect();
-    Ok((queues, Watched::Tap(tap.interface)))
+    }
 }
 
 fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<(Vec<Queue>, Watched)> {

@@ -25,6 +25,9 @@ const CLONE_DEVICE: &str = "/dev/net/tun";
 /// Several queues are asked for even where one is used, so that the next switch can attach before this one lets go.
 const FLAGS: c_int = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR | libc::IFF_MULTI_QUEUE;
 
+/// The largest packet, in bytes: what the length field of an IPv4 header can say.
+const LARGEST_MTU: u32 = u16::MAX as u32;
+
 /// What the kernel may leave to the switch. With segmentation, frames would be as large as 64 KiB.
 const OFFLOADS: libc::c_uint = libc::TUN_F_CSUM;
 
@@ -59,22 +62,45 @@ impl Tap {
     /// This is not permitted, the name belongs to another kind of interface, or the TAP cannot be as it is to be. A
     /// TAP that did not exist before does not exist then either.
     pub fn open(options: &TapOptions<'_>) -> io::Result<Self> {
-        let (name, namespace) = (options.name, options.namespace);
-        let files = attach(name, namespace, options.queues.max(1))?;
-        let mut interface = Interface::open(name, namespace)?;
-        for file in &files {
-            agree_on_format(file).map_err(|error| setting_up_failed(&interface, error))?;
-        }
-        set_up(&mut interface, options)?;
+        let (files, interface) = make(options)?;
         for file in &files {
             // Comes last, so that a TAP that cannot be set up vanishes.
             set_persistent(file, true).map_err(|error| setting_up_failed(&interface, error))?;
         }
-        let halves = files.into_iter().map(|file| halves_of(file, options.mtu));
         Ok(Self {
-            queues: halves.collect(),
+            queues: files.into_iter().map(halves_of).collect(),
             interface,
         })
+    }
+
+    /// Makes sure that a TAP can be opened. One that is there is left alone; one that is not is made, and vanishes again.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), but for what only shows when a TAP is attached to that somebody has already.
+    pub fn check(options: &TapOptions<'_>) -> io::Result<()> {
+        let (name, namespace) = (options.name, options.namespace);
+        let there = Interface::open(name, namespace).and_then(|mut interface| interface.link());
+        match there {
+            Ok(link) if link.kind.as_deref() == Some("tun") => Ok(()),
+            Ok(_) => Err(attaching_failed(name, namespace, Errno::INVAL.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(options).map(drop),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Gives the interface of a TAP the MAC address and the MTU that its user is to have, and sets it up.
+    ///
+    /// # Errors
+    /// The interface is gone, or cannot be so.
+    pub fn set_up(interface: &mut Interface, mac: Option<MacAddress>, mtu: u32) -> io::Result<()> {
+        let link = interface.link()?;
+        if let Some(mac) = mac.filter(|&mac| link.mac != Some(mac)) {
+            interface.set_mac(mac)?;
+        }
+        if link.mtu != mtu {
+            interface.set_mtu(mtu)?;
+        }
+        interface.set_up()
     }
 
     /// Lets the kernel remove a TAP as soon as no switch is attached to it any more.
@@ -88,6 +114,18 @@ impl Tap {
         }
         Ok(())
     }
+}
+
+/// A TAP that works. If it was not there before, it vanishes with the last of its queues.
+fn make(options: &TapOptions<'_>) -> io::Result<(Vec<File>, Interface)> {
+    let (name, namespace) = (options.name, options.namespace);
+    let files = attach(name, namespace, options.queues.max(1))?;
+    let mut interface = Interface::open(name, namespace)?;
+    for file in &files {
+        agree_on_format(file).map_err(|error| setting_up_failed(&interface, error))?;
+    }
+    Tap::set_up(&mut interface, options.mac, options.mtu)?;
+    Ok((files, interface))
 }
 
 /// Opens queues of a TAP. They belong to the namespace of the thread that opens them.
@@ -146,17 +184,6 @@ fn set_persistent(file: &File, is_persistent: bool) -> io::Result<()> {
     Ok(())
 }
 
-fn set_up(interface: &mut Interface, options: &TapOptions<'_>) -> io::Result<()> {
-    let link = interface.link()?;
-    if let Some(mac) = options.mac.filter(|&mac| link.mac != Some(mac)) {
-        interface.set_mac(mac)?;
-    }
-    if link.mtu != options.mtu {
-        interface.set_mtu(options.mtu)?;
-    }
-    interface.set_up()
-}
-
 fn attaching_failed(name: &str, namespace: &Namespace, error: io::Error) -> io::Error {
     let Some(errno) = Errno::from_io_error(&error) else {
         return error;
@@ -199,17 +226,17 @@ fn setting_up_failed(interface: &Interface, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), reason)
 }
 
-fn halves_of(file: File, mtu: u32) -> (TapReceiver, TapSender) {
+fn halves_of(file: File) -> (TapReceiver, TapSender) {
     let file = Arc::new(file);
     let sender = TapSender {
         file: Arc::clone(&file),
     };
-    (TapReceiver::new(file, largest_frame(mtu)), sender)
+    (TapReceiver::new(file), sender)
 }
 
 /// The half of a TAP's queue that frames from its user come out of.
 ///
-/// A frame that is larger than the MTU, or whose header contradicts it, comes out empty.
+/// There is room for any MTU, so that it can change. A frame whose header contradicts it comes out empty.
 #[derive(Debug)]
 pub struct TapReceiver {
     file: Arc<File>,
@@ -229,8 +256,9 @@ struct Arrived {
 }
 
 impl TapReceiver {
-    fn new(file: Arc<File>, largest_frame: usize) -> Self {
-        let room = vnet_header::LENGTH_WITH_BUFFERS + largest_frame + 1;
+    fn new(file: Arc<File>) -> Self {
+        // Memory that no frame is ever read into is not taken.
+        let room = vnet_header::LENGTH_WITH_BUFFERS + largest_frame(LARGEST_MTU) + 1;
         let spacing = spread(room);
         Self {
             file,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use netvirt_core::policy::{AddressState, HostAddress};
+use netvirt_core::policy::{AddressState, Change, HostAddress, Policy};
 use netvirt_core::{MacAddress, ProviderAddress};
 
 /// Questions before an address counts as unique (RFC 5227 §1.1, PROBE_NUM).
@@ -107,6 +107,19 @@ impl Addresses {
     pub fn are_decided(&self) -> bool {
         let mut claims = self.claims.values();
         claims.all(|claim| claim.address.state != AddressState::Tentative)
+    }
+
+    /// What is to be said to a policy that knows other states of them. States change while a transaction is prepared.
+    pub fn states_unlike(&self, policy: &Policy<'_>) -> impl Iterator<Item = Change> {
+        let known = policy.provider_addresses();
+        let claims = self.claims.values();
+        claims.filter_map(move |claim| {
+            let HostAddress { address, state, .. } = claim.address;
+            let is_unlike = |own: &HostAddress| own.address == address && own.state != state;
+            let mut known = known.clone();
+            let is_known = known.any(is_unlike);
+            is_known.then_some(Change::SetAddressState { address, state })
+        })
     }
 
     /// The addresses with their states.

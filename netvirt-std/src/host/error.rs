@@ -5,7 +5,7 @@ use std::io;
 
 use netvirt_core::policy::{Change, Refusal, Refused};
 
-use crate::policy_file::UnknownHost;
+use crate::policy_file::{PortInfo, UnknownHost};
 use crate::worker::WorkerGone;
 
 /// Why a switch could not be started, or does not take a version of the policy. What was there before goes on.
@@ -35,6 +35,12 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// The device of a machine cannot be opened.
+    pub(super) fn port(port: &PortInfo, error: io::Error) -> Self {
+        let message = format!("machine {:?}: {error}", port.name);
+        Self::Device(io::Error::new(error.kind(), message))
+    }
+
     pub(super) fn refused(refused: &Refused, changes: &[Change]) -> Self {
         let change = changes.get(refused.change);
         Self::Refused {

@@ -5,6 +5,7 @@
 
 mod addresses;
 mod announcements;
+mod devices;
 mod error;
 mod neighbours;
 mod network;
@@ -12,7 +13,6 @@ mod path_mtus;
 mod ports;
 mod service;
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -32,12 +32,12 @@ pub use service::{HostGone, HostHandle, Inbox, serve};
 
 use addresses::Addresses;
 use announcements::Announcements;
+use devices::{Lost, Unserved};
 use neighbours::Neighbours;
 use path_mtus::PathMtus;
-use ports::{attach_receiver, attach_sender, is_same_device};
+use ports::{attach_receiver, attach_sender, is_same_device, is_same_port};
 
 use crate::capture::live::CaptureSender;
-use crate::device::Receiver;
 use crate::live::{LivePolicy, PolicyWriter};
 use crate::memory::HostCapacity;
 use crate::policy_file::{HostPolicy, PolicyFile, PortInfo};
@@ -83,7 +83,10 @@ pub struct Host {
     devices: Box<dyn Devices>,
     /// Machines' queues that are not served before the provider addresses are found unique: until then their frames
     /// wait in the kernel.
-    unserved: Vec<(PortId, Vec<Box<dyn Receiver>>)>,
+    unserved: Vec<Unserved>,
+    /// Whether machines are served: once they are, they stay so.
+    serves: bool,
+    lost: Lost,
     addresses: Addresses,
     announcements: Announcements,
     neighbours: Neighbours,
@@ -100,16 +103,16 @@ struct Prepared {
     version: u64,
     /// The tables change; otherwise only what lies outside them does.
     has_changes: bool,
-    /// The queues of ports that are new, or on another device than before.
-    opened: BTreeMap<PortId, Vec<Queue>>,
-    /// Ports as they were, that are no more or on another device.
+    /// Ports that are new, or on another interface than before.
+    opened: Vec<PortInfo>,
+    /// Ports as they were, that are no more or on another interface.
     closed: Vec<ClosedPort>,
 }
 
 /// A port whose device is let go.
 struct ClosedPort {
     port: PortInfo,
-    /// Its machine is no more, here or on another host.
+    /// Its machine is no more, here or on another host, and nobody else has its interface.
     is_gone: bool,
 }
 
@@ -170,6 +173,8 @@ impl Host {
             workers,
             devices,
             unserved: Vec::new(),
+            serves: false,
+            lost: Lost::default(),
             addresses: Addresses::new(options.duplicate_detection),
             announcements: Announcements::default(),
             neighbours: Neighbours::default(),
@@ -197,7 +202,12 @@ impl Host {
         }
         let changes = policy.difference(&self.policy);
         let ports = self.policy.ports.clone();
-        self.prepare_changes(policy, changes, &ports, |machine| file.has_machine(machine))
+        let version =
+            self.prepare_changes(policy, changes, &ports, |machine| file.has_machine(machine))?;
+        self.check_ports().inspect_err(|_| {
+            self.abort();
+        })?;
+        Ok(version)
     }
 
     fn prepare_changes(
@@ -218,72 +228,56 @@ impl Host {
             let prepared = self.writer.prepare(&changes);
             prepared.map_err(|refused| HostError::refused(&refused, &changes))?
         };
-        let opened = self.open_ports(&policy, before).inspect_err(|_| {
-            self.writer.abort();
-        })?;
-        let stays = |port: &PortInfo| policy.ports.iter().any(|new| is_same_device(port, new));
-        let closed = before.iter().filter(|port| !stays(port));
+        let is_new = |port: &&PortInfo| !before.iter().any(|old| is_same_port(port, old));
+        let is_closed = |port: &&PortInfo| !policy.ports.iter().any(|new| is_same_port(port, new));
+        let has_interface = |port: &PortInfo| policy.ports.iter().any(|p| is_same_device(port, p));
+        let closed = before.iter().filter(is_closed);
         self.prepared = Some(Prepared {
+            opened: policy.ports.iter().filter(is_new).cloned().collect(),
             closed: closed
                 .map(|port| ClosedPort {
                     port: port.clone(),
-                    is_gone: !has_machine(&port.name),
+                    is_gone: !has_machine(&port.name) && !has_interface(port),
                 })
                 .collect(),
             policy,
             version,
             has_changes: !changes.is_empty(),
-            opened,
         });
         Ok(version)
-    }
-
-    /// Opens the devices of ports that are new, or on another device than before.
-    fn open_ports(
-        &mut self,
-        policy: &HostPolicy,
-        before: &[PortInfo],
-    ) -> Result<BTreeMap<PortId, Vec<Queue>>, HostError> {
-        let queues = self.workers.len();
-        let is_new = |port: &&PortInfo| !before.iter().any(|old| is_same_device(port, old));
-        let new = policy.ports.iter().filter(is_new);
-        new.map(|port| {
-            let opened = self.devices.open_port(port, queues);
-            Ok((port.port, opened.map_err(HostError::Device)?))
-        })
-        .collect()
     }
 
     /// Lets packets see what was prepared, all of it at once. Yields the version that they see.
     ///
     /// # Errors
-    /// [`HostError::NothingPrepared`], or a worker has ended.
+    /// [`HostError::NothingPrepared`], or a device could not be opened after all: then nothing has changed, and nothing is
+    /// prepared any more. Or a worker has ended.
     pub fn commit(&mut self) -> Result<u64, HostError> {
-        let prepared = self.prepared.take().ok_or(HostError::NothingPrepared)?;
+        let prepared = self.take_prepared().ok_or(HostError::NothingPrepared)?;
+        let opened = self.open_ports(&prepared.opened).inspect_err(|_| {
+            self.writer.abort();
+        })?;
         // What the machines sent before is still carried as it was.
-        for port in &prepared.closed {
-            let ingress = Ingress::Port(port.port.port);
+        for closed in &prepared.closed {
+            let ingress = Ingress::Port(closed.port.port);
             self.each_worker(|| move |worker: &mut Forwarder| worker.drain(ingress))?;
         }
         // A port can take frames before the first comes for it.
-        let mut receivers = Vec::new();
-        for (port, queues) in prepared.opened {
-            let mut halves = Vec::new();
-            for (worker, queue) in self.workers.iter().zip(queues) {
-                attach_sender(worker, Egress::Port(port), queue.sender)?;
-                halves.push(queue.receiver);
-            }
-            receivers.push((port, halves));
-        }
-        if prepared.has_changes && !self.writer.commit() {
-            return Err(HostError::NothingPrepared);
-        }
+        let receivers = self.attach_senders(opened)?;
+        self.writer.commit();
         let before = std::mem::replace(&mut self.policy, prepared.policy);
-        self.close(&prepared.closed)?;
+        self.close_ports(&prepared.closed)?;
         self.unserved.extend(receivers);
         self.follow(&before);
-        self.serve_machines()?;
+        self.fit_ports(&before);
+        self.serve_machines();
         Ok(self.version())
+    }
+
+    /// What was prepared, unless the network has changed so that it cannot be committed any more.
+    fn take_prepared(&mut self) -> Option<Prepared> {
+        let prepared = self.prepared.take()?;
+        (self.writer.has_prepared() || !prepared.has_changes).then_some(prepared)
     }
 
     /// Forgets what was prepared. Says whether anything was.
@@ -301,27 +295,6 @@ impl Host {
         self.commit()
     }
 
-    /// Lets go of devices. What is still in them is carried by the new policy, which refuses and counts it.
-    fn close(&mut self, closed: &[ClosedPort]) -> Result<(), HostError> {
-        for ClosedPort { port, is_gone } in closed {
-            let number = port.port;
-            let is_open = self.policy.ports.iter().any(|port| port.port == number);
-            self.each_worker(|| {
-                move |worker: &mut Forwarder| {
-                    worker.remove_receiver(Ingress::Port(number));
-                    if !is_open {
-                        worker.remove_sender(Egress::Port(number));
-                    }
-                }
-            })?;
-            self.unserved.retain(|(port, _)| *port != number);
-            if *is_gone {
-                self.devices.remove_port(port);
-            }
-        }
-        Ok(())
-    }
-
     /// Has everything that stands on the policy follow it.
     fn follow(&mut self, before: &HostPolicy) {
         let now = self.now();
@@ -330,9 +303,13 @@ impl Host {
         self.neighbours
             .state(self.policy.stated_neighbours().copied());
         let live = self.writer.policies().read();
+        let states: Vec<_> = self.addresses.states_unlike(&live).collect();
         self.path_mtus
             .retain(|address| live.host_addresses().any(|(_, of_host)| of_host == address));
         drop(live);
+        for change in states {
+            self.apply_state(change);
+        }
         if let Some(capture) = &self.capture {
             for port in &self.policy.ports {
                 if !before.ports.contains(port) {
@@ -343,23 +320,6 @@ impl Host {
         self.announce();
     }
 
-    /// Serves machines that wait, once the provider addresses are found unique.
-    fn serve_machines(&mut self) -> Result<(), HostError> {
-        if self.addresses.are_decided() {
-            for (port, receivers) in self.unserved.drain(..) {
-                for (worker, receiver) in self.workers.iter().zip(receivers) {
-                    attach_receiver(worker, Ingress::Port(port), receiver)?;
-                }
-            }
-        }
-        if self.is_ready()
-            && let Some(when_ready) = self.when_ready.take()
-        {
-            when_ready();
-        }
-        Ok(())
-    }
-
     /// Has something done on the host's thread as soon as the switch [is ready](Self::is_ready).
     pub fn when_ready(&mut self, action: impl FnOnce() + Send + 'static) {
         self.when_ready = Some(Box::new(action));
@@ -367,12 +327,14 @@ impl Host {
 
     /// Whether frames of machines are carried.
     pub fn is_ready(&self) -> bool {
-        self.unserved.is_empty() && self.addresses.are_decided()
+        self.serves && self.unserved.is_empty() && !self.lost.has(Ingress::Uplink(UPLINK))
     }
 
-    fn each_worker<Job>(&self, job: impl Fn() -> Job) -> Result<(), HostError>
+    /// Has each worker do something. What they yield is dropped here.
+    fn each_worker<Job, R>(&self, job: impl Fn() -> Job) -> Result<(), HostError>
     where
-        Job: FnOnce(&mut Forwarder) + Send + 'static,
+        Job: FnOnce(&mut Forwarder) -> R + Send + 'static,
+        R: Send + 'static,
     {
         for worker in &self.workers {
             worker.ask(job())?;

@@ -81,9 +81,8 @@ impl Host {
         for address in self.path_mtus.due(now) {
             self.apply_state(Change::RemovePathMtu { address });
         }
-        if let Err(error) = self.serve_machines() {
-            tracing::error!(%error, "machines are not served");
-        }
+        self.look_after_devices();
+        self.serve_machines();
     }
 
     /// How long until something may be due.
@@ -105,7 +104,10 @@ impl Host {
             }
             AddressStep::Change(own) => {
                 tracing::info!(address = %own.address, state = ?own.state, "a provider address");
-                self.apply_state(Change::SetProviderAddress(own));
+                self.apply_state(Change::SetAddressState {
+                    address: own.address,
+                    state: own.state,
+                });
                 self.announce();
             }
             AddressStep::Defend(own) => {
@@ -157,7 +159,7 @@ impl Host {
     }
 
     /// Applies a change of the network's state, and says whether that was possible.
-    fn apply_state(&mut self, change: Change) -> bool {
+    pub(super) fn apply_state(&mut self, change: Change) -> bool {
         match self.writer.apply_state(&[change]) {
             Ok(()) => true,
             Err(refused) => {

@@ -27,11 +27,28 @@ pub trait Devices: Send {
     /// It cannot be opened; the error says why and what to do.
     fn open_uplink(&mut self, host: &HostPolicy, queues: usize) -> io::Result<Vec<Queue>>;
 
+    /// Makes sure that the port of a machine can be opened. Whoever has it notices nothing of it.
+    ///
+    /// # Errors
+    /// It could not be opened; the error says why and what to do.
+    fn check_port(&mut self, _port: &PortInfo) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Opens the port of a machine, with so many queues. Another switch may still have it open.
     ///
     /// # Errors
     /// It cannot be opened; the error says why and what to do.
     fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>>;
+
+    /// Gives the machine of an open port the MAC address and the MTU that it is to have now, where that is the switch's
+    /// to give.
+    ///
+    /// # Errors
+    /// It cannot be so; the error says why and what to do.
+    fn fit_port(&mut self, _port: &PortInfo) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Frames that came to the uplink and were lost because the switch did not fetch them in time.
     fn missed_at_uplink(&mut self) -> u64 {
@@ -43,17 +60,21 @@ pub trait Devices: Send {
         0
     }
 
+    /// All queues of a port were let go.
+    fn close_port(&mut self, _port: PortId) {}
+
     /// The machine of this port is no more: what was made for it is to be removed.
     fn remove_port(&mut self, port: &PortInfo);
 }
 
-/// Whether two ports are the same device in the same shape.
+/// Whether two ports hang on the same interface.
 pub(super) fn is_same_device(one: &PortInfo, other: &PortInfo) -> bool {
-    one.port == other.port
-        && one.interface == other.interface
-        && one.attachment == other.attachment
-        && one.mac == other.mac
-        && one.mtu == other.mtu
+    one.interface == other.interface && one.attachment == other.attachment
+}
+
+/// Whether a port is the other one, on the same interface.
+pub(super) fn is_same_port(one: &PortInfo, other: &PortInfo) -> bool {
+    one.port == other.port && is_same_device(one, other)
 }
 
 pub(super) fn attach_sender(
@@ -61,7 +82,9 @@ pub(super) fn attach_sender(
     egress: Egress,
     sender: Box<dyn Sender>,
 ) -> Result<(), HostError> {
-    Ok(worker.ask(move |worker| worker.add_sender(egress, sender))?)
+    // The one before is closed here.
+    drop(worker.ask(move |worker| worker.add_sender(egress, sender))?);
+    Ok(())
 }
 
 pub(super) fn attach_receiver(
@@ -71,5 +94,5 @@ pub(super) fn attach_receiver(
 ) -> Result<(), HostError> {
     worker
         .ask(move |worker| worker.add_receiver(ingress, receiver))?
-        .map_err(HostError::NoWorker)
+        .map_err(HostError::Device)
 }

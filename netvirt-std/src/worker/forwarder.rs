@@ -26,6 +26,8 @@ use crate::switch::Egress;
 const MAILBOX: u64 = u64::MAX;
 /// How often held frames are looked at.
 const HELD_CHECK: Duration = Duration::from_millis(100);
+/// More batches than any device holds.
+const MOST_BATCHES: usize = 128;
 /// How exact naps are, in nanoseconds. The kernel's usual 50 µs would double them.
 const TIMER_SLACK: NonZeroU64 = NonZeroU64::new(1_000).unwrap();
 
@@ -47,6 +49,8 @@ pub struct Forwarder {
 struct Inlet {
     ingress: Ingress,
     receiver: Box<dyn Receiver>,
+    /// The device is gone. Nothing is fetched any more.
+    is_broken: bool,
 }
 
 /// The longest times in which frames waited for a worker that was awake.
@@ -145,6 +149,9 @@ impl Forwarder {
         let Some(Some(inlet)) = self.inlets.get_mut(number) else {
             return 0;
         };
+        if inlet.is_broken {
+            return 0;
+        }
         match inlet.receiver.fetch() {
             Ok(count) => {
                 self.carry(number, count);
@@ -153,15 +160,19 @@ impl Forwarder {
             }
             Err(error) if is_passing(&error) => 0,
             Err(error) => {
-                tracing::error!(ingress = ?inlet.ingress, %error, "a device is gone");
-                self.close(number);
+                tracing::debug!(ingress = ?inlet.ingress, %error, "a device is gone");
+                inlet.is_broken = true;
+                self.waiting.remove(inlet.receiver.readiness());
                 0
             }
         }
     }
 
     fn carry(&mut self, number: usize, count: usize) {
-        let Some(Some(Inlet { ingress, receiver })) = self.inlets.get(number) else {
+        let Some(Some(Inlet {
+            ingress, receiver, ..
+        })) = self.inlets.get(number)
+        else {
             return;
         };
         let before = Instant::now();
@@ -210,23 +221,42 @@ impl Forwarder {
             self.inlets.len() - 1
         });
         self.waiting.add(receiver.readiness(), number as u64)?;
-        self.inlets[number] = Some(Inlet { ingress, receiver });
+        self.inlets[number] = Some(Inlet {
+            ingress,
+            receiver,
+            is_broken: false,
+        });
         Ok(())
     }
 
-    /// Carries what is in this device now.
+    /// Carries what is in this device now. A machine that goes on sending is not waited for.
     pub fn drain(&mut self, ingress: Ingress) {
         if let Some(number) = self.number_of(ingress) {
-            while self.serve(number) == BATCH {}
+            for _ in 0..MOST_BATCHES {
+                if self.serve(number) < BATCH {
+                    break;
+                }
+            }
         }
     }
 
-    /// Carries what is in this device now, and is done with it.
-    pub fn remove_receiver(&mut self, ingress: Ingress) {
+    /// Carries what is in this device now, and is done with it. Closing it can take the kernel a while: that is for
+    /// whoever asked, not for the worker.
+    pub fn remove_receiver(&mut self, ingress: Ingress) -> Option<Box<dyn Receiver>> {
         self.drain(ingress);
-        if let Some(number) = self.number_of(ingress) {
-            self.close(number);
+        let number = self.number_of(ingress)?;
+        let inlet = self.inlets[number].take()?;
+        if !inlet.is_broken {
+            self.waiting.remove(inlet.receiver.readiness());
         }
+        Some(inlet.receiver)
+    }
+
+    /// Where devices are gone.
+    pub fn broken(&self) -> Vec<Ingress> {
+        let inlets = self.inlets.iter().flatten();
+        let broken = inlets.filter(|inlet| inlet.is_broken);
+        broken.map(|inlet| inlet.ingress).collect()
     }
 
     fn number_of(&self, ingress: Ingress) -> Option<usize> {
@@ -236,20 +266,18 @@ impl Forwarder {
             .position(|inlet| inlet.as_ref().is_some_and(is_it))
     }
 
-    fn close(&mut self, number: usize) {
-        if let Some(inlet) = self.inlets.get_mut(number).and_then(Option::take) {
-            self.waiting.remove(inlet.receiver.readiness());
-        }
-    }
-
-    /// Frames that leave there go to this device from now on.
-    pub fn add_sender(&mut self, egress: Egress, sender: Box<dyn Sender>) {
-        self.outbox.senders.insert(egress, sender);
+    /// Frames that leave there go to this device from now on. Yields the one before.
+    pub fn add_sender(
+        &mut self,
+        egress: Egress,
+        sender: Box<dyn Sender>,
+    ) -> Option<Box<dyn Sender>> {
+        self.outbox.senders.insert(egress, sender)
     }
 
     /// Nothing leaves there any more.
-    pub fn remove_sender(&mut self, egress: Egress) {
-        self.outbox.senders.remove(egress);
+    pub fn remove_sender(&mut self, egress: Egress) -> Option<Box<dyn Sender>> {
+        self.outbox.senders.remove(egress)
     }
 
     /// Sends a frame of the switch's own into the provider network. What is lost is not told: whoever asks or

@@ -15,19 +15,18 @@ impl Senders {
         senders.get_mut(number)?.as_deref_mut()
     }
 
-    pub fn insert(&mut self, egress: Egress, sender: Box<dyn Sender>) {
+    /// Yields the one that was there before.
+    pub fn insert(&mut self, egress: Egress, sender: Box<dyn Sender>) -> Option<Box<dyn Sender>> {
         let (senders, number) = self.place(egress);
         if senders.len() <= number {
             senders.resize_with(number + 1, || None);
         }
-        senders[number] = Some(sender);
+        senders[number].replace(sender)
     }
 
-    pub fn remove(&mut self, egress: Egress) {
+    pub fn remove(&mut self, egress: Egress) -> Option<Box<dyn Sender>> {
         let (senders, number) = self.place(egress);
-        if let Some(place) = senders.get_mut(number) {
-            *place = None;
-        }
+        senders.get_mut(number)?.take()
     }
 
     fn place(&mut self, egress: Egress) -> (&mut Vec<Option<Box<dyn Sender>>>, usize) {

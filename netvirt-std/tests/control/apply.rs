@@ -142,7 +142,7 @@ fn if_one_refuses_none_changes() {
     ]);
     assert_eq!(answer.status, Some(1));
     let expected = format!(
-        "{}: blue-9 cannot be opened: mend it\nno host was changed\n",
+        "{}: machine \"blue-9\": it cannot be opened: mend it\nno host was changed\n",
         two.socket().display()
     );
     assert_eq!(answer.complaints, expected);

@@ -109,7 +109,10 @@ fn what_the_tables_or_devices_refuse_is_a_conflict_and_changes_nothing() {
     let switch = Switch::with_broken(TWO_HOSTS, "host-1", Some("blue-9"));
     for path in ["/v1/policy", "/v1/policy/prepare"] {
         let (status, error) = refused(&switch, &format!("POST {path}"), with_blue_9().as_bytes());
-        assert_eq!((status, &*error), (409, "blue-9 cannot be opened: mend it"));
+        assert_eq!(
+            (status, &*error),
+            (409, "machine \"blue-9\": it cannot be opened: mend it")
+        );
     }
     let mut many = TWO_HOSTS.to_owned();
     for number in 2..250 {

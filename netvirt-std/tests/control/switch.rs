@@ -25,12 +25,15 @@ pub struct Cables {
 }
 
 impl Cables {
-    fn open(&self, name: &str) -> io::Result<Vec<Queue>> {
+    fn check(&self, name: &str) -> io::Result<()> {
         if self.broken.as_deref() == Some(name) {
-            return Err(io::Error::other(format!(
-                "{name} cannot be opened: mend it"
-            )));
+            return Err(io::Error::other("it cannot be opened: mend it"));
         }
+        Ok(())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Vec<Queue>> {
+        self.check(name)?;
         let [(receiver, sender), far] = cable(64, Capabilities::default())?;
         self.ends.lock().unwrap().insert(name.to_owned(), far);
         Ok(vec![Queue {
@@ -52,6 +55,10 @@ impl Cables {
 impl Devices for Cables {
     fn open_uplink(&mut self, _host: &HostPolicy, _queues: usize) -> io::Result<Vec<Queue>> {
         self.open("uplink")
+    }
+
+    fn check_port(&mut self, port: &PortInfo) -> io::Result<()> {
+        self.check(&port.name)
     }
 
     fn open_port(&mut self, port: &PortInfo, _queues: usize) -> io::Result<Vec<Queue>> {

@@ -138,26 +138,6 @@ fn batches_keep_order_and_content() {
 }
 
 #[test]
-fn a_frame_that_does_not_fit_comes_out_empty() {
-    let Some(namespace) = namespace() else { return };
-    let (mut receiver, _sender, interface) = machine(&namespace);
-    // Whoever has the namespace may do that.
-    change_link(&interface, &namespace, |link| link.mtu(9000));
-    let socket = udp_socket(&namespace, 7);
-    for length in [MTU as usize - 28 + 4, MTU as usize - 28 + 5, 8000, 5] {
-        socket.send_to(&vec![7; length], SWITCH.port(7)).unwrap();
-    }
-    let mut lengths = Vec::new();
-    let all = |_: &[u8]| true;
-    receive(&mut receiver, 4, all, |frame, offload| {
-        assert_eq!(offload.checksum.is_some(), !frame.is_empty());
-        lengths.push(frame.len());
-    });
-    // The first has the size of the largest frame with a tag.
-    assert_eq!(lengths, [MTU as usize + 14 + 4, 0, 0, 42 + 5]);
-}
-
-#[test]
 fn frames_that_cannot_be_sent_are_lost() {
     let Some(namespace) = namespace() else { return };
     let (_receiver, mut sender, interface) = machine(&namespace);
@@ -326,6 +306,43 @@ fn a_tap_that_cannot_be_set_up_is_not_left_behind() {
     assert!(error.contains("cannot be given MTU 70000"), "{error}");
     let gone = Interface::open(NAME, &namespace).unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn a_check_leaves_no_trace() {
+    let Some(namespace) = namespace() else { return };
+    Tap::check(&options(&namespace, 1)).unwrap();
+    let gone = Interface::open(NAME, &namespace).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+    let mut tap = Tap::open(&options(&namespace, 1)).unwrap();
+    let before = tap.interface.link().unwrap();
+    let narrow = TapOptions {
+        mtu: 1300,
+        ..options(&namespace, 1)
+    };
+    Tap::check(&narrow).unwrap();
+    assert_eq!(tap.interface.link().unwrap(), before);
+    let too_large = TapOptions {
+        mtu: 70_000,
+        name: "eth1",
+        ..options(&namespace, 1)
+    };
+    Tap::check(&too_large).unwrap_err();
+}
+
+#[test]
+fn larger_packets_are_received_as_soon_as_the_mtu_allows_them() {
+    let Some(namespace) = namespace() else { return };
+    let (mut receiver, _sender, mut interface) = machine(&namespace);
+    let socket = udp_socket(&namespace, 7);
+    for mtu in [9000, 65_000] {
+        Tap::set_up(&mut interface, None, mtu).unwrap();
+        let payload = vec![7; mtu as usize - 28];
+        socket.send_to(&payload, SWITCH.port(7)).unwrap();
+        let (frame, offload) = receive_datagram(&mut receiver);
+        assert_eq!(frame[42..], payload);
+        assert_eq!(offload.checksum, Some(UDP_CHECKSUM));
+    }
 }
 
 #[test]

@@ -75,6 +75,7 @@ impl Policy<'_> {
             Change::RemoveNeighbour { uplink, address } => self.remove_neighbour(*uplink, *address),
             Change::SetPathMtu { address, mtu } => self.set_path_mtu(*address, *mtu),
             Change::RemovePathMtu { address } => self.remove_path_mtu(*address),
+            Change::SetAddressState { address, state } => self.set_address_state(*address, *state),
         }
     }
 

@@ -322,6 +322,19 @@ impl Policy<'_> {
         Ok(())
     }
 
+    pub(super) fn set_address_state(
+        &mut self,
+        address: ProviderAddress,
+        state: AddressState,
+    ) -> Result<(), Refusal> {
+        let number = self.own_number(address)?;
+        if let Some(Some(own)) = self.provider_addresses.get_mut(number) {
+            own.state = state;
+        }
+        self.paths_dirty = true;
+        Ok(())
+    }
+
     pub(super) fn remove_provider_address(
         &mut self,
         address: ProviderAddress,

@@ -76,6 +76,15 @@ pub struct PacketDevice {
 }
 
 impl PacketDevice {
+    /// Makes sure that an interface can be taken, as far as it is its own doing.
+    ///
+    /// # Errors
+    /// There is no such interface, or it is no Ethernet interface or down.
+    pub fn check(interface: &str, namespace: &Namespace) -> io::Result<()> {
+        let mut interface = Interface::open(interface, namespace)?;
+        usable_mtu(&mut interface, namespace).map(|_mtu| ())
+    }
+
     /// Takes an interface. Received frames are no longer merged on it.
     ///
     /// # Errors
