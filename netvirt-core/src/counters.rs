@@ -1,5 +1,7 @@
 //! What was counted. Every received frame once, whatever became of it.
 
+use core::ops::Range;
+
 use managed::ManagedSlice;
 
 use crate::address::{PortId, Vsid};
@@ -254,6 +256,13 @@ impl<'s> Counters<'s> {
 
     /// Adds another worker's counters to these. Both must have worked under the same policy.
     pub fn merge(&mut self, other: &Counters<'_>) {
+        self.merge_totals(other);
+        self.merge_subnets(other, 0..other.subnets.len());
+    }
+
+    /// The part of [`merge`](Self::merge) that takes the same time however many virtual subnets there are: totals, reasons
+    /// and ports.
+    pub fn merge_totals(&mut self, other: &Counters<'_>) {
         let Totals {
             received,
             delivered,
@@ -285,7 +294,13 @@ impl<'s> Counters<'s> {
             mine.delivered.merge(theirs.delivered);
             mine.refused = mine.refused.wrapping_add(theirs.refused);
         }
-        for (mine, theirs) in self.subnets.iter_mut().zip(other.subnets.iter()) {
+    }
+
+    /// The rest of [`merge`](Self::merge), for some of the places of virtual subnets. A worker that must not be kept from
+    /// its packets for long is asked for a few thousand at a time.
+    pub fn merge_subnets(&mut self, other: &Counters<'_>, places: Range<usize>) {
+        let pairs = self.subnets.iter_mut().zip(other.subnets.iter());
+        for (mine, theirs) in pairs.skip(places.start).take(places.len()) {
             if theirs.vsid.is_none() {
                 continue;
             }

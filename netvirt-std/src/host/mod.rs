@@ -48,6 +48,9 @@ use crate::worker::{Event, Forwarder, Stalls, WorkerHandle};
 /// The only uplink that a host has so far.
 const UPLINK: UplinkId = UplinkId(0);
 
+/// Virtual subnets whose counters are read between two batches: some microseconds' worth.
+const SUBNETS_AT_ONCE: usize = 1024;
+
 /// How a switch is to be run.
 #[derive(Debug, Clone, Copy)]
 pub struct HostOptions {
@@ -387,7 +390,7 @@ impl Host {
         self.path_mtus.iter()
     }
 
-    /// What all workers counted.
+    /// What all workers counted. They are asked for a part at a time, and carry frames in between.
     ///
     /// # Errors
     /// A worker has ended.
@@ -395,9 +398,16 @@ impl Host {
         let mut counters = self.capacity.counters();
         for worker in &self.workers {
             counters = worker.ask(move |worker| {
-                worker.count_into(&mut counters);
+                counters.merge_totals(worker.counters());
                 counters
             })?;
+            for start in (0..self.capacity.subnets).step_by(SUBNETS_AT_ONCE) {
+                counters = worker.ask(move |worker| {
+                    let places = start..start + SUBNETS_AT_ONCE;
+                    counters.merge_subnets(worker.counters(), places);
+                    counters
+                })?;
+            }
         }
         Ok(counters)
     }

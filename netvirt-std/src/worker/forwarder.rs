@@ -291,9 +291,9 @@ impl Forwarder {
         self.outbox.release(neighbour, self.datapath.counters_mut());
     }
 
-    /// Adds what this worker counted to `counters`.
-    pub fn count_into(&self, counters: &mut Counters<'_>) {
-        counters.merge(self.datapath.counters());
+    /// What this worker counted.
+    pub const fn counters(&self) -> &Counters<'static> {
+        self.datapath.counters()
     }
 
     /// The longest stalls since they were last taken.
