@@ -17,7 +17,7 @@ failures=0
 # Installs what the test needs, builds the programs, and sees to it that nothing is left behind.
 # shellcheck disable=SC2120 # the packages may be none
 lab_begin() {
-    tests/install iproute2 iputils-ping procps "$@"
+    tests/install iproute2 iputils-ping procps ethtool "$@"
     lab=${LAB_NAME:-netvirt}-$$
     lab_directory=$(mktemp -d)
     trap lab_end EXIT
@@ -194,6 +194,16 @@ host() {
 # machine NAME: a virtual machine, in which the switch will make eth0.
 machine() {
     namespace "$1"
+}
+
+# container NAME HOST MAC: a container with eth0, whose other end is on the host under its name. Super-frames are not for
+# packet sockets.
+container() {
+    namespace "$1"
+    ip -n "$(ns "$1")" link add eth0 address "$3" type veth peer name "$1" netns "$(ns "$2")"
+    inside "$1" ethtool --features eth0 tso off gso off >/dev/null
+    ip -n "$(ns "$1")" link set eth0 up
+    ip -n "$(ns "$2")" link set "$1" up
 }
 
 # addresses MACHINE ADDRESS/LENGTH...: gives eth0 its addresses, and routes by the second address of each prefix.

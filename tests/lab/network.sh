@@ -1,6 +1,6 @@
 # The network of most whole-system tests and its policy file, to be sourced after lib.sh. Two tenants, blue and red, have
 # the same addresses, a machine of each on every host; red-4 and blue-4 have addresses that the other tenant lacks.
-# blue-5 is alone in a second subnet.
+# blue-5 is alone in a second subnet. blue-4 is a container behind a veth pair, the others have TAPs.
 # shellcheck shell=bash
 # shellcheck disable=SC2154
 
@@ -187,9 +187,7 @@ subnet = $(vsid_of "$1")
 host = "${runs_on[$1]}"
 mac = "$(machine_mac "$1")"
 addresses = [$(quoted "$(ipv4_of "$1")" "$(ipv6_of "$1")")]
-interface = "eth0"
-namespace = "$(ns "$1")"
-attach = "tap"
+$(policy_attachment "$1")
 EOF
     if is_rewritten "$(tenant "$1")"; then
         # shellcheck disable=SC2046 # two addresses, two words
@@ -199,6 +197,18 @@ EOF
         echo "migrating-from = \"${migrating_from[$1]}\""
     fi
     echo
+}
+
+policy_attachment() {
+    if is_container "$1"; then
+        printf 'interface = "%s"\nattach = "veth"\n' "$1"
+    else
+        printf 'interface = "eth0"\nnamespace = "%s"\nattach = "tap"\n' "$(ns "$1")"
+    fi
+}
+
+is_container() {
+    [[ $1 == blue-4 ]]
 }
 
 # ---- The network itself ----
@@ -214,7 +224,11 @@ build_network() {
         router "$(leg site-1)" "$(leg site-2)"
     fi
     for each in $machines; do
-        machine "$each"
+        if is_container "$each"; then
+            container "$each" "${runs_on[$each]}" "$(machine_mac "$each")"
+        else
+            machine "$each"
+        fi
     done
 }
 
