@@ -47,7 +47,7 @@ fn ports_come_with_their_counters() {
     switch.cables.send("blue-1", &frame);
     switch.wait_for_frames(1);
     let expected = json!({
-        "number": 0, "machine": "blue-1", "interface": "blue-1", "namespace": null, "attach": "tap",
+        "number": 0, "machine": "blue-1", "interface": "blue-1", "namespace": null, "attach": "tap", "attached": true,
         "vsid": 5001, "subnet": null, "domain": "blue",
         "mac": "06:06:00:00:00:05", "addresses": ["10.0.0.5"], "mtu": 1500,
         "received_frames": 1, "received_bytes": frame.len(),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use netvirt_core::PortId;
 use netvirt_core::counters::PortCounters;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ use crate::control::access::Access;
 use crate::control::list::{Listed, Resource};
 use crate::control::naming::Naming;
 use crate::control::problem::Refusal;
+use crate::host::Host;
 use crate::policy_file::{Attachment, PortInfo};
 use crate::report::{Align, Table};
 
@@ -26,6 +28,8 @@ pub struct PortView {
     pub namespace: Option<String>,
     /// `tap` or `veth`.
     pub attach: String,
+    /// Whether the interface is there. One that went away is looked for every second; meanwhile nothing is carried.
+    pub attached: bool,
     /// The virtual subnet.
     pub vsid: u32,
     /// Its name, if it was given one.
@@ -52,8 +56,23 @@ pub struct PortView {
     pub missed_frames: u64,
 }
 
+/// What the switch knows of the device of a port.
+struct DeviceState {
+    is_attached: bool,
+    missed_frames: u64,
+}
+
+impl DeviceState {
+    fn of(port: PortId, host: &mut Host) -> Self {
+        Self {
+            is_attached: host.is_attached(port),
+            missed_frames: host.missed_at_port(port),
+        }
+    }
+}
+
 impl PortView {
-    fn new(port: &PortInfo, counted: PortCounters, missed: u64, naming: &Naming) -> Self {
+    fn new(port: &PortInfo, counted: PortCounters, device: &DeviceState, naming: &Naming) -> Self {
         let (attach, namespace) = match &port.attachment {
             Attachment::Tap { namespace } => ("tap", namespace.as_ref()),
             Attachment::Veth => ("veth", None),
@@ -64,6 +83,7 @@ impl PortView {
             interface: port.interface.clone(),
             namespace: namespace.map(|path| path.display().to_string()),
             attach: attach.to_owned(),
+            attached: device.is_attached,
             vsid: port.vsid.get(),
             subnet: naming.subnet_name(port.vsid),
             domain: naming.domain_name(port.vsid),
@@ -75,7 +95,7 @@ impl PortView {
             delivered_frames: counted.delivered.frames,
             delivered_bytes: counted.delivered.bytes,
             refused_frames: counted.refused,
-            missed_frames: missed,
+            missed_frames: device.missed_frames,
         }
     }
 }
@@ -99,7 +119,7 @@ impl Resource for PortView {
         for port in ports {
             table.row([
                 &port.machine,
-                &or_nothing(port.interface.as_ref()),
+                &interface_of(port),
                 &port.vsid,
                 &or_nothing(port.domain.as_ref()),
                 &port.mac,
@@ -114,19 +134,28 @@ impl Resource for PortView {
     }
 }
 
+fn interface_of(port: &PortView) -> String {
+    let name = or_nothing(port.interface.as_ref());
+    if port.attached {
+        name
+    } else {
+        format!("{name}, gone")
+    }
+}
+
 impl Listed for PortView {
     fn list(access: &Access) -> Result<impl Iterator<Item = Self>, Refusal> {
-        let (policy, counters, missed) = access.ask(|host| {
+        let (policy, counters, devices) = access.ask(|host| {
             let policy = host.policy().clone();
             let ports = policy.ports.iter();
-            let missed: Vec<u64> = ports.map(|port| host.missed_at_port(port.port)).collect();
-            (policy, host.counters(), missed)
+            let devices: Vec<_> = ports.map(|port| DeviceState::of(port.port, host)).collect();
+            (policy, host.counters(), devices)
         })?;
         let counters = counters?;
         let naming = Naming::new(policy.clone());
         let views =
-            policy.ports.iter().zip(missed).map(|(port, missed)| {
-                PortView::new(port, counters.port(port.port), missed, &naming)
+            policy.ports.iter().zip(&devices).map(|(port, device)| {
+                PortView::new(port, counters.port(port.port), device, &naming)
             });
         Ok(views.collect::<Vec<_>>().into_iter())
     }
