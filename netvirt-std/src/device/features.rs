@@ -30,6 +30,9 @@ const MERGING: [&str; 5] = [
     "rx-udp-gro-forwarding",
 ];
 
+/// A CRC that is no sum of 16-bit words like the other checksums.
+const SCTP_CRC: &str = "tx-checksum-sctp";
+
 struct Feature {
     name: String,
     is_changeable: bool,
@@ -47,12 +50,15 @@ impl Interface {
 
     /// Says what whoever sends through the interface may leave undone. What lies behind the far end of a veth pair
     /// receives just that: super-frames, and unfinished checksums. What is to be on is switched on as far as the driver
-    /// knows it.
+    /// knows it. The CRC of SCTP is never left undone: it is not one of the checksums that [`Capabilities`] mean.
     ///
     /// # Errors
     /// Not permitted, or the driver cannot do without.
     pub fn set_transmit_offloads(&self, offloads: Capabilities) -> io::Result<()> {
-        self.switch_features(offloads.checksum, |name| name.starts_with("tx-checksum-"))?;
+        self.switch_features(offloads.checksum, |name| {
+            name.starts_with("tx-checksum-") && name != SCTP_CRC
+        })?;
+        self.switch_features(false, |name| name == SCTP_CRC)?;
         self.switch_features(offloads.segmentation, |name| {
             name.starts_with("tx-") && name.ends_with("-segmentation")
         })

@@ -21,22 +21,49 @@ const GSO_UDP: u8 = 5;
 const GSO_ECN: u8 = 0x80;
 
 const TCP_CHECKSUM_OFFSET: u16 = 16;
+/// SCTP alone has its checksum there, which is a CRC (RFC 9260 §6.8).
+const SCTP_CHECKSUM_OFFSET: u16 = 8;
 const UDP_CHECKSUM_OFFSET: u16 = 6;
 const UDP_HEADER_LENGTH: u16 = 8;
 /// The ports of TCP and UDP.
 const PORTS_LENGTH: u16 = 4;
 
+/// The same as [`read`], once an unfinished CRC of SCTP is finished: whoever sends the frame on would take it for a sum.
+///
+/// A TAP needs no such care. Its kernel finishes CRCs itself, unlike that of a veth pair.
+pub(super) fn receive(header: &[u8; LENGTH], frame: &mut [u8]) -> Option<Offload> {
+    let checksum = checksum_in(header);
+    if checksum.is_some_and(|checksum| checksum.offset == SCTP_CHECKSUM_OFFSET) {
+        finish_crc(header, frame)
+    } else {
+        read(header, frame)
+    }
+}
+
+#[cold]
+fn finish_crc(header: &[u8; LENGTH], frame: &mut [u8]) -> Option<Offload> {
+    let crc = checksum_in(header)?;
+    let facts = parse(frame, frame.len(), 0).ok()?;
+    let is_own = crc.start == facts.transport_offset && facts.protocol == protocol::SCTP;
+    if gso_type_in(header) != GSO_NONE || !facts.is_ip() || !(is_own || is_of_content(crc, &facts))
+    {
+        return None;
+    }
+    // Padding is no part of the packet.
+    let packet = frame.get_mut(usize::from(crc.start)..facts.end as usize)?;
+    let place = usize::from(crc.offset)..usize::from(crc.offset) + size_of::<u32>();
+    packet.get_mut(place.clone())?.fill(0);
+    let finished = crc32c::crc32c(packet).to_le_bytes();
+    packet.get_mut(place)?.copy_from_slice(&finished);
+    Some(Offload::NONE)
+}
+
 /// What is still to be done to `frame`; nothing if the header contradicts itself or the frame.
 pub(super) fn read(header: &[u8; LENGTH], frame: &[u8]) -> Option<Offload> {
-    let [flags, gso_type, _, _, s0, s1, c0, c1, o0, o1] = *header;
-    let gso_type = gso_type & !GSO_ECN;
-    if flags & NEEDS_CHECKSUM == 0 {
+    let gso_type = gso_type_in(header);
+    let Some(checksum) = checksum_in(header) else {
         // Segments need checksums of their own (virtio 1.3 §5.1.6.2), so a super-frame without one is none.
         return (gso_type == GSO_NONE).then_some(Offload::NONE);
-    }
-    let checksum = PartialChecksum {
-        start: u16::from_ne_bytes([c0, c1]),
-        offset: u16::from_ne_bytes([o0, o1]),
     };
     let facts = parse(frame, frame.len(), 0).ok()?;
     if !is_behind_what_decides(checksum, &facts) || !is_within(checksum, frame) {
@@ -46,7 +73,7 @@ pub(super) fn read(header: &[u8; LENGTH], frame: &[u8]) -> Option<Offload> {
         GSO_NONE => None,
         _ => Some(Segmentation {
             kind: kind_of(gso_type, checksum, &facts)?,
-            segment_size: Some(u16::from_ne_bytes([s0, s1])).filter(|&size| size > 0)?,
+            segment_size: segment_size_in(header)?,
             header_length: header_length(checksum, frame)?,
         }),
     };
@@ -57,19 +84,39 @@ pub(super) fn read(header: &[u8; LENGTH], frame: &[u8]) -> Option<Offload> {
     })
 }
 
+fn checksum_in(header: &[u8; LENGTH]) -> Option<PartialChecksum> {
+    let [flags, _, _, _, _, _, c0, c1, o0, o1] = *header;
+    (flags & NEEDS_CHECKSUM != 0).then_some(PartialChecksum {
+        start: u16::from_ne_bytes([c0, c1]),
+        offset: u16::from_ne_bytes([o0, o1]),
+    })
+}
+
+const fn gso_type_in(header: &[u8; LENGTH]) -> u8 {
+    let [_, gso_type, ..] = *header;
+    gso_type & !GSO_ECN
+}
+
+fn segment_size_in(header: &[u8; LENGTH]) -> Option<u16> {
+    let [_, _, _, _, s0, s1, ..] = *header;
+    Some(u16::from_ne_bytes([s0, s1])).filter(|&size| size > 0)
+}
+
 /// Whether the checksum is the packet's own, or lies in what the packet carries: a field among its addresses or ports
 /// would change them after the switch has believed them.
 fn is_behind_what_decides(checksum: PartialChecksum, facts: &Facts) -> bool {
-    let is_ip = matches!(facts.network, Network::Ipv4 | Network::Ipv6);
     let is_own = checksum.start == facts.transport_offset
         && match facts.protocol {
             protocol::TCP => checksum.offset == TCP_CHECKSUM_OFFSET,
             protocol::UDP => checksum.offset == UDP_CHECKSUM_OFFSET,
             _ => false,
         };
-    // A machine, or a host, may run a tunnel of its own.
-    let is_of_content = checksum.start >= facts.transport_offset.saturating_add(PORTS_LENGTH);
-    is_ip && (is_own || is_of_content)
+    facts.is_ip() && (is_own || is_of_content(checksum, facts))
+}
+
+/// A machine, or a host, may run a tunnel of its own.
+fn is_of_content(checksum: PartialChecksum, facts: &Facts) -> bool {
+    checksum.start >= facts.transport_offset.saturating_add(PORTS_LENGTH)
 }
 
 fn is_within(checksum: PartialChecksum, frame: &[u8]) -> bool {
@@ -205,6 +252,44 @@ mod tests {
             tagged.splice(12..12, TAGGED);
             let offload = read(&partial(start + 4, offset), &tagged);
             assert_eq!(offload, Some(work(start + 4, offset)));
+        }
+    }
+
+    #[test]
+    fn an_unfinished_crc_of_sctp_is_finished() {
+        // The CRC32c of 32 zeros, in the order of the wire (RFC 3720 §B.4).
+        const FINISHED: [u8; 4] = [0xaa, 0x36, 0x91, 0x8a];
+        let mut chunk = [0; 32];
+        chunk[8..12].copy_from_slice(b"left");
+        let tunnelled = ipv4(protocol::UDP, &[&[0; 30][..], &chunk].concat());
+        for (mut frame, start) in [
+            (ipv4(protocol::SCTP, &chunk), 34),
+            (ipv6(protocol::SCTP, &chunk), 54),
+            (tunnelled, 64),
+        ] {
+            let mut finished = frame.clone();
+            let place = usize::from(start) + 8;
+            finished[place..place + 4].copy_from_slice(&FINISHED);
+            for padding in [&b""[..], b"padding"] {
+                frame.extend(padding);
+                finished.extend(padding);
+                let offload = receive(&partial(start, 8), &mut frame);
+                assert_eq!(offload, Some(Offload::NONE));
+                assert_eq!(frame, finished);
+            }
+        }
+    }
+
+    #[test]
+    fn a_crc_that_does_not_fit_its_packet_is_refused() {
+        let mut cut = ipv4(protocol::SCTP, &[0; 11]);
+        assert_eq!(receive(&partial(34, 8), &mut cut), None);
+        cut.extend(b"padding");
+        assert_eq!(receive(&partial(34, 8), &mut cut), None);
+        let mut super_frame = ipv4(protocol::SCTP, &[0; 3000]);
+        for gso_type in 1..6 {
+            let header = header(NEEDS_CHECKSUM, gso_type, 1400, 34, 8);
+            assert_eq!(receive(&header, &mut super_frame), None);
         }
     }
 

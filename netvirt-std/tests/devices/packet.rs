@@ -260,6 +260,53 @@ fn what_a_container_sends_comes_out_with_its_checksum_unfinished() {
 }
 
 #[test]
+fn an_unfinished_crc_of_sctp_comes_out_finished() {
+    const SCTP: u8 = 132;
+    // The CRC32c of 32 zeros, in the order of the wire (RFC 3720 §B.4).
+    const FINISHED: [u8; 4] = [0xaa, 0x36, 0x91, 0x8a];
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _) = cable.near(Role::Port);
+    let (_, mut sender) = cable.far(Role::Port);
+    let mut packet = datagram(KERNEL, SWITCH, 0, &[0; 24]);
+    packet[23] = SCTP;
+    packet[34..].fill(0);
+    let mut finished = packet.clone();
+    finished[42..46].copy_from_slice(&FINISHED);
+    packet[42..46].copy_from_slice(b"left");
+    // Thus looks what the kernel leaves undone of SCTP behind a veth pair that claims to do it.
+    let offload = Offload {
+        checksum: Some(PartialChecksum {
+            start: 34,
+            offset: 8,
+        }),
+        ..Offload::NONE
+    };
+    assert!(!send(&mut sender, &packet, 34, offload));
+    let is_sctp = |frame: &[u8]| frame.get(23) == Some(&SCTP);
+    receive(&mut receiver, 1, is_sctp, |frame, offload| {
+        assert_eq!(frame, finished);
+        assert_eq!(offload, Offload::NONE);
+    });
+}
+
+#[test]
+fn whatever_a_container_may_leave_undone_the_crc_of_sctp_is_not() {
+    let Some(cable) = Cable::new() else { return };
+    let has = |name| has_feature(&cable.far, &cable.namespace, name);
+    assert!(has("tx-checksum-sctp"), "veth offers it");
+    for checksum in [true, false, true] {
+        let offloads = Capabilities {
+            checksum,
+            segmentation: false,
+        };
+        cable.far.set_transmit_offloads(offloads).unwrap();
+        assert_eq!(has("tx-checksum-ip-generic"), checksum);
+        assert!(!has("tx-checksum-sctp"));
+        assert!(!has("tx-sctp-segmentation"));
+    }
+}
+
+#[test]
 fn a_container_can_be_told_to_leave_nothing_undone() {
     let Some(cable) = Cable::new() else { return };
     set_addresses(&cable.far, &cable.namespace);

@@ -212,6 +212,32 @@ pub fn set_segment_size(socket: &UdpSocket, size: libc::c_int) {
 /// Asks ethtool about an interface: a command with a value, which the answer replaces.
 pub fn ethtool(interface: &Interface, namespace: &Namespace, command: u32, value: u32) -> u32 {
     let mut request = [command, value];
+    ask_ethtool(interface, namespace, &mut request);
+    request[1]
+}
+
+/// Whether a feature, by the name that `ethtool -k` shows, is on.
+pub fn has_feature(interface: &Interface, namespace: &Namespace, name: &str) -> bool {
+    const ETHTOOL_GSTRINGS: u32 = 0x1b;
+    const ETHTOOL_GFEATURES: u32 = 0x3a;
+    const ETH_SS_FEATURES: u32 = 4;
+    /// More than there are.
+    const MOST: usize = 512;
+    let mut names = vec![0; 3 + MOST * 8];
+    names[..2].copy_from_slice(&[ETHTOOL_GSTRINGS, ETH_SS_FEATURES]);
+    ask_ethtool(interface, namespace, &mut names);
+    let mut states = vec![0; 2 + MOST / 32 * 4];
+    states[..2].copy_from_slice(&[ETHTOOL_GFEATURES, MOST as u32 / 32]);
+    ask_ethtool(interface, namespace, &mut states);
+    let mut padded = [0; 32];
+    padded[..name.len()].copy_from_slice(name.as_bytes());
+    let is_it = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).eq(padded);
+    let bit = names[3..].chunks(8).position(is_it).unwrap();
+    // Available, requested, active and never changed.
+    states[2 + bit / 32 * 4 + 2] >> (bit % 32) & 1 == 1
+}
+
+fn ask_ethtool(interface: &Interface, namespace: &Namespace, request: &mut [u32]) {
     // SAFETY: all zero is such a structure.
     let mut interface_request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (place, byte) in interface_request
@@ -224,7 +250,7 @@ pub fn ethtool(interface: &Interface, namespace: &Namespace, command: u32, value
     interface_request.ifr_ifru.ifru_data = request.as_mut_ptr().cast();
     let socket = namespace.run_inside(|| UdpSocket::bind("0.0.0.0:0"));
     let socket = socket.unwrap().unwrap();
-    // SAFETY: the commands asked for take a structure of two words.
+    // SAFETY: whoever asks has made the structure large enough for the answer.
     let status = unsafe {
         libc::ioctl(
             socket.as_raw_fd(),
@@ -233,7 +259,6 @@ pub fn ethtool(interface: &Interface, namespace: &Namespace, command: u32, value
         )
     };
     assert_eq!(status, 0);
-    request[1]
 }
 
 /// Waits for frames that satisfy a condition, as many as asked for, and hands them to `each` in their order. Others are

@@ -290,8 +290,10 @@ impl Arrived {
             return None;
         }
         let bytes = ring.slot_mut(slot);
-        let (headers, frame) = bytes.get(..start + length)?.split_at_checked(start)?;
-        let offload = vnet_header::read(headers.last_chunk()?, frame)?;
+        let (headers, frame) = bytes
+            .get_mut(..start + length)?
+            .split_at_mut_checked(start)?;
+        let offload = vnet_header::receive(headers.last_chunk()?, frame)?;
         let arrived = Self {
             slot,
             start,
