@@ -375,23 +375,20 @@ impl PacketSender {
     }
 
     fn send_batch(&self, frames: &mut [Outgoing<'_>]) {
-        let headers: Vec<_> = frames
-            .iter()
-            .map(|frame| vnet_header::write(&frame.offload))
-            .collect();
-        let pieces: Vec<_> = frames
-            .iter()
-            .zip(&headers)
-            .map(|(frame, header)| {
-                [&header[..self.header_length()], frame.front, frame.rest].map(IoSlice::new)
-            })
-            .collect();
-        let mut no_control: [_; BATCH] = array::from_fn(|_| SendAncillaryBuffer::default());
-        let mut messages: Vec<_> = pieces
-            .iter()
-            .zip(&mut no_control)
-            .map(|(pieces, control)| MMsgHdr::new(pieces, control))
-            .collect();
+        let mut headers = [[0; vnet_header::LENGTH_WITH_BUFFERS]; BATCH];
+        let mut parts: [_; BATCH] = array::from_fn(|_| {
+            let nothing = IoSlice::new(&[]);
+            ([nothing; 3], SendAncillaryBuffer::default())
+        });
+        for ((frame, header), (pieces, _)) in frames.iter().zip(&mut headers).zip(&mut parts) {
+            *header = vnet_header::write(&frame.offload);
+            let header = &header[..self.header_length()];
+            *pieces = [header, frame.front, frame.rest].map(IoSlice::new);
+        }
+        let mut messages = parts
+            .each_mut()
+            .map(|(pieces, no_control)| MMsgHdr::new(pieces, no_control));
+        let messages = &mut messages[..frames.len()];
         let mut is_lost = [false; BATCH];
         let mut first = 0;
         while let Some(rest @ [_, ..]) = messages.get_mut(first..) {
