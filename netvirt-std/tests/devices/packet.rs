@@ -175,6 +175,36 @@ fn frames_that_are_not_fetched_in_time_are_counted_as_missed() {
 }
 
 #[test]
+fn a_ring_has_room_for_as_many_frames_whatever_their_size() {
+    for (role, room) in [(Role::Uplink, 2048), (Role::Port, 512)] {
+        for mtu in [MTU, 9000, 65535] {
+            let Some(cable) = Cable::new() else { return };
+            cable.change_mtu(mtu);
+            let mut device = cable.open(&cable.near, role, 1);
+            let (_, mut sender) = cable.far(Role::Uplink);
+            let frames: Vec<_> = (0..room).map(experiment).collect();
+            assert!(send_all(&mut sender, &frames).is_empty());
+            let mut expected = frames.iter();
+            let (receiver, _) = &mut device.queues[0];
+            receive(receiver, room, is_experiment, |frame, _| {
+                assert_eq!(frame, expected.next().unwrap());
+            });
+            assert_eq!(device.missed.total().unwrap(), 0);
+        }
+    }
+}
+
+#[test]
+fn the_ring_of_a_port_is_small() {
+    let Some(cable) = Cable::new() else { return };
+    let mut device = cable.open(&cable.near, Role::Port, 1);
+    let (_, mut sender) = cable.far(Role::Uplink);
+    let frames: Vec<_> = (0..MANY).map(experiment).collect();
+    assert!(send_all(&mut sender, &frames).is_empty());
+    assert!(device.missed.total().unwrap() > MANY as u64 / 2);
+}
+
+#[test]
 fn a_released_ring_is_not_ready_until_something_comes() {
     let Some(cable) = Cable::new() else { return };
     let (mut receiver, mut near) = cable.near(Role::Uplink);

@@ -22,12 +22,17 @@ use rustix::net::sockopt::{
 };
 use rustix::net::{MMsgHdr, SendAncillaryBuffer, SendFlags, sendmmsg};
 
-use self::ring::Ring;
+use self::ring::{Ring, Slot};
 use super::link::Interface;
 use super::namespace::Namespace;
 use super::{
     BATCH, Capabilities, Outgoing, Received, Receiver, Sender, largest_frame, vnet_header,
 };
+
+/// Slots of an uplink's ring, so that a worker may sleep a tick of the kernel while 500,000 packets a second arrive.
+const UPLINK_SLOTS: usize = 2048;
+/// Slots of a port's ring. There are many ports, and each ring is memory that the kernel never swaps out.
+const PORT_SLOTS: usize = 512;
 
 /// Bytes of sent frames that the NIC still has: as many as wait in a queueing discipline of the usual length.
 const SEND_BUFFER: usize = 4 << 20;
@@ -138,7 +143,7 @@ fn open_queues(
     let mut queues = Vec::new();
     let mut group = None;
     for _ in 0..options.queues.max(1) {
-        let mut receiver = PacketReceiver::open(index, largest_frame)?;
+        let mut receiver = PacketReceiver::open(options.role, index, largest_frame)?;
         if options.queues > 1 {
             group = Some(socket::share(&receiver.socket, group)?);
             // The others have what came until then.
@@ -196,7 +201,7 @@ pub struct PacketReceiver {
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Arrived {
-    slot: usize,
+    slot: Slot,
     /// Where in the slot the frame starts.
     start: usize,
     length: usize,
@@ -204,14 +209,14 @@ struct Arrived {
 }
 
 impl PacketReceiver {
-    fn open(index: u32, largest_frame: usize) -> io::Result<Self> {
+    fn open(role: Role, index: u32, largest_frame: usize) -> io::Result<Self> {
         const ON: c_int = 1;
         let socket = socket::open()?;
         // An uplink needs it too: a peer on this host, or whatever the kernel sends through a tunnel over a veth pair,
         // leaves checksums partial, and nothing else says where.
         socket::set(&socket, libc::PACKET_VNET_HDR, ON)?;
         socket::set(&socket, libc::PACKET_IGNORE_OUTGOING, ON)?;
-        let ring = Ring::new(&socket, largest_frame)?;
+        let ring = Ring::new(&socket, slots_for(role), largest_frame)?;
         let everything = packet_mreq {
             mr_ifindex: index as c_int,
             mr_type: libc::PACKET_MR_PROMISC as u16,
@@ -282,7 +287,7 @@ impl Receiver for PacketReceiver {
 
 impl Arrived {
     /// The frame in a slot, if it is whole and its headers are right.
-    fn read(ring: &mut Ring, slot: usize) -> Option<Self> {
+    fn read(ring: &mut Ring, slot: Slot) -> Option<Self> {
         let header = ring.header(slot);
         let start = usize::from(header.tp_mac);
         let length = header.tp_snaplen as usize;
@@ -318,6 +323,13 @@ impl Arrived {
             offload: behind_tag(self.offload)?,
             ..self
         })
+    }
+}
+
+const fn slots_for(role: Role) -> usize {
+    match role {
+        Role::Uplink => UPLINK_SLOTS,
+        Role::Port => PORT_SLOTS,
     }
 }
 
