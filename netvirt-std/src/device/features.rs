@@ -148,7 +148,9 @@ impl Interface {
         let mut request = interface_request(self.name())?;
         request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
         // SAFETY: SIOCETHTOOL takes a `struct ifreq` that points at a structure of words. Each caller above has sized its
-        // own for what the kernel writes, which it bounds by the count that it was given.
+        // own for what the kernel writes: one number for one set (GSSET_INFO), as many words of state as it was told
+        // to (GFEATURES), no answer (SFEATURES), and every name of the set whatever it was told (GSTRINGS). Of these it
+        // has just said how many there are, which is the same for each interface as long as a kernel runs.
         unsafe { ioctl(self.socket(), Updater::<SIOCETHTOOL, _>::new(&mut request)) }.map_err(
             |error| {
                 let error = io::Error::from(error);

@@ -33,8 +33,8 @@ pub struct Capabilities {
 /// A received frame. It lies in the device until the next batch is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received<'d> {
-    /// Its bytes, from the Ethernet header on, an 802.1Q tag included. None, if the frame was larger than the device has
-    /// room for or its virtio-net header contradicted it: the switch drops and counts it as truncated.
+    /// Its bytes, from the Ethernet header on, an 802.1Q tag included. An empty slice if the frame was larger than the
+    /// device has room for or its virtio-net header contradicted it: the switch drops and counts it as truncated.
     pub bytes: &'d [u8],
     /// Work that is still to be done.
     pub offload: Offload,
