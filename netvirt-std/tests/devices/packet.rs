@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_std::device::link::Interface;
@@ -537,6 +539,53 @@ fn flows_are_spread_over_queues_and_no_frame_comes_twice() {
         assert!(send_all(sender, &[experiment(0)]).is_empty());
     }
     assert!(!is_ready(one) && !is_ready(other));
+}
+
+#[test]
+fn a_flow_that_has_begun_to_arrive_goes_on_while_queues_are_opened() {
+    const QUEUES: usize = 8;
+    const FLOWS: usize = 16;
+    let Some(cable) = Cable::new() else { return };
+    let (_, mut sender) = cable.far(Role::Uplink);
+    let is_open = AtomicBool::new(false);
+    let (mut device, sent) = thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut number = 0_u32;
+            // The last round comes when all queues are open.
+            let mut is_last = false;
+            while !is_last {
+                is_last = is_open.load(Ordering::Acquire);
+                let flow = |port| datagram(KERNEL, SWITCH, port as u16, &number.to_be_bytes());
+                let frames: Vec<_> = (0..FLOWS).map(flow).collect();
+                assert!(send_all(&mut sender, &frames).is_empty());
+                number += 1;
+            }
+            number as usize
+        });
+        let device = cable.open(&cable.near, Role::Uplink, QUEUES);
+        is_open.store(true, Ordering::Release);
+        (device, sending.join().unwrap())
+    });
+    let mut arrived = vec![Vec::new(); FLOWS];
+    for (receiver, _) in &mut device.queues {
+        loop {
+            let count = receiver.fetch().unwrap();
+            for number in 0..count {
+                let frame = receiver.frame(number).bytes;
+                let flow = u16::from_be_bytes(frame[34..36].try_into().unwrap());
+                let number = u32::from_be_bytes(frame[42..46].try_into().unwrap());
+                arrived[usize::from(flow)].push(number as usize);
+            }
+            if count == 0 {
+                break;
+            }
+        }
+    }
+    let lost = arrived
+        .iter()
+        .map(|numbers| sent - numbers[0] - numbers.len());
+    let lost: usize = lost.sum();
+    assert_eq!(lost as u64, device.missed.total().unwrap(), "{arrived:?}");
 }
 
 #[test]

@@ -140,16 +140,26 @@ fn open_queues(
     index: u32,
     largest_frame: usize,
 ) -> io::Result<Vec<(PacketReceiver, PacketSender)>> {
-    let mut queues = Vec::new();
+    let open_queue = |_| {
+        let receiver = PacketReceiver::open(options.role, index, largest_frame)?;
+        Ok((receiver, PacketSender::open(options, index)?))
+    };
+    let queues = (0..options.queues.max(1))
+        .map(open_queue)
+        .collect::<io::Result<Vec<_>>>()?;
+    let sockets = || queues.iter().map(|(receiver, _)| &receiver.socket);
+    // A queue takes every frame of the interface until it shares with the others, and the frames of its own flows from
+    // then on. Nobody could tell those apart, so all begin when all share.
     let mut group = None;
-    for _ in 0..options.queues.max(1) {
-        let mut receiver = PacketReceiver::open(options.role, index, largest_frame)?;
-        if options.queues > 1 {
-            group = Some(socket::share(&receiver.socket, group)?);
-            // The others have what came until then.
-            receiver.discard();
+    for socket in sockets() {
+        socket::take_nothing(socket)?;
+        socket::attach(socket, socket::EVERY_PROTOCOL, index)?;
+        if queues.len() > 1 {
+            group = Some(socket::share(socket, group)?);
         }
-        queues.push((receiver, PacketSender::open(options, index)?));
+    }
+    for socket in sockets() {
+        socket::take_everything(socket)?;
     }
     Ok(queues)
 }
@@ -209,6 +219,7 @@ struct Arrived {
 }
 
 impl PacketReceiver {
+    /// A receiver that is not attached to its interface yet.
     fn open(role: Role, index: u32, largest_frame: usize) -> io::Result<Self> {
         const ON: c_int = 1;
         let socket = socket::open()?;
@@ -224,7 +235,6 @@ impl PacketReceiver {
             mr_address: [0; 8],
         };
         socket::set(&socket, libc::PACKET_ADD_MEMBERSHIP, everything)?;
-        socket::attach(&socket, socket::EVERY_PROTOCOL, index)?;
         Ok(Self {
             socket: Arc::new(socket),
             index,
@@ -232,12 +242,6 @@ impl PacketReceiver {
             frames: [Arrived::default(); BATCH],
             count: 0,
         })
-    }
-
-    fn discard(&mut self) {
-        while self.ring.take().is_some() {
-            self.ring.release();
-        }
     }
 
     /// Looks why there are no frames. An interface that was set down makes its socket readable until it is asked.

@@ -9,6 +9,7 @@ use rustix::net::addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque};
 use rustix::net::{
     AddressFamily, RecvFlags, SocketAddrAny, SocketFlags, SocketType, bind, recvfrom, socket_with,
 };
+use socket2::{SockFilter, SockRef};
 
 /// All protocols, in the byte order of the network.
 pub(crate) const EVERY_PROTOCOL: u16 = (libc::ETH_P_ALL as u16).to_be();
@@ -65,6 +66,19 @@ unsafe impl SocketAddrArg for LinkAddress {
         let length = size_of::<sockaddr_ll>() as SocketAddrLen;
         f((&raw const self.0).cast(), length)
     }
+}
+
+/// Lets a socket take no frame, wherever it is attached, until [`take_everything`].
+pub(crate) fn take_nothing(socket: impl AsFd) -> io::Result<()> {
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let length_to_take = 0;
+    let filter = [SockFilter::new(RETURN, 0, 0, length_to_take)];
+    SockRef::from(&socket).attach_filter(&filter)
+}
+
+/// Lets a socket take all frames again.
+pub(crate) fn take_everything(socket: impl AsFd) -> io::Result<()> {
+    SockRef::from(&socket).detach_filter()
 }
 
 /// Sets an option of packet sockets.
