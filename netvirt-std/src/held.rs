@@ -66,11 +66,6 @@ impl HeldFrames {
         self.next_hops.is_empty()
     }
 
-    /// Whether a next hop was asked for and did not answer yet.
-    pub fn is_awaited(&self, uplink: UplinkId, address: IpAddr) -> bool {
-        self.next_hops.contains_key(&(uplink.0, address))
-    }
-
     /// Keeps a frame for a next hop that was asked.
     pub fn keep(&mut self, next_hop: &NextHop, frame: Sent) -> Result<(), QueueFull> {
         let waiting = self.next_hops.get_mut(&key_of(next_hop)).ok_or(QueueFull)?;

@@ -162,19 +162,19 @@ impl Fickle {
 /// Devices that lie ready under their names; whatever was opened is gone from here.
 #[derive(Clone, Default)]
 struct Drawer {
-    queues: Arc<Mutex<HashMap<String, Queue>>>,
+    queues: Arc<Mutex<HashMap<String, Vec<Queue>>>>,
     /// What was asked of the devices beside opening them.
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Drawer {
-    fn put(&self, name: &str, queue: Queue) {
-        self.queues.lock().unwrap().insert(name.into(), queue);
+    fn put(&self, name: &str, queues: Vec<Queue>) {
+        self.queues.lock().unwrap().insert(name.into(), queues);
     }
 
     fn take(&self, name: &str) -> io::Result<Vec<Queue>> {
-        let queue = self.queues.lock().unwrap().remove(name);
-        Ok(vec![queue.ok_or_else(|| missing(name))?])
+        let queues = self.queues.lock().unwrap().remove(name);
+        queues.ok_or_else(|| missing(name))
     }
 
     fn ask(&self, what: String) {
@@ -219,24 +219,33 @@ struct Running {
     handle: HostHandle,
     thread: Option<JoinHandle<()>>,
     drawer: Drawer,
-    machines: HashMap<String, End>,
+    workers: usize,
+    machines: HashMap<String, Vec<End>>,
 }
 
 impl Running {
     fn start(policy: &str, name: &str, uplink: End, detection: Duration) -> Self {
+        Self::start_with_queues(policy, name, vec![uplink], detection)
+    }
+
+    /// The same with a worker for each cable of the uplink.
+    fn start_with_queues(policy: &str, name: &str, uplink: Vec<End>, detection: Duration) -> Self {
+        let workers = uplink.len();
         let file = file(policy);
         let drawer = Drawer::default();
-        drawer.put("uplink", uplink.into_queue());
+        drawer.put("uplink", uplink.into_iter().map(End::into_queue).collect());
         let mut running = Self {
             handle: HostHandle::new().0,
             thread: None,
             drawer: drawer.clone(),
+            workers,
             machines: HashMap::new(),
         };
         for port in file.for_host(name).unwrap().ports {
             running.plug(&port.name);
         }
         let options = HostOptions {
+            workers,
             duplicate_detection: detection,
             ..HostOptions::default()
         };
@@ -248,22 +257,24 @@ impl Running {
         running
     }
 
-    /// Lays a cable to a machine that is to come.
+    /// Lays cables to a machine that is to come.
     fn plug(&mut self, machine: &str) {
-        let [near, far] = ends(PARTIAL_CHECKSUMS);
-        self.drawer.put(machine, near.into_queue());
+        let cables = (0..self.workers).map(|_| ends(PARTIAL_CHECKSUMS));
+        let (near, far) = cables.map(|[near, far]| (near.into_queue(), far)).unzip();
+        self.drawer.put(machine, near);
         self.machines.insert(machine.into(), far);
     }
 
     /// Lays one of a device that is in this mood.
     fn plug_fickle(&mut self, machine: &str, mood: Mood) {
         let [near, far] = ends(PARTIAL_CHECKSUMS);
-        self.drawer.put(machine, Fickle::queue(near, mood));
-        self.machines.insert(machine.into(), far);
+        self.drawer.put(machine, vec![Fickle::queue(near, mood)]);
+        self.machines.insert(machine.into(), vec![far]);
     }
 
+    /// A machine at its first queue.
     fn machine(&mut self, name: &str) -> &mut End {
-        self.machines.get_mut(name).unwrap()
+        &mut self.machines.get_mut(name).unwrap()[0]
     }
 
     fn apply(&self, policy: &str) -> Result<u64, HostError> {
@@ -409,6 +420,21 @@ fn frames_wait_for_their_next_hop_and_leave_in_their_order() {
     let (totals, refused) = host.counted();
     assert_eq!(refused, [("neighbour_queue_full", 1)]);
     assert_eq!((totals.held, totals.dropped), (3, 1));
+}
+
+#[test]
+fn an_answer_that_another_worker_hears_releases_what_waits() {
+    let cables = [ends(FINISHED_ONLY), ends(FINISHED_ONLY)];
+    let (near, mut far): (Vec<_>, Vec<_>) =
+        cables.map(|[near, far]| (near, far)).into_iter().unzip();
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let mut host = Running::start_with_queues(&policy, "host-1", near, Duration::ZERO);
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut far[0], "192.168.4.22");
+    far[1].send(&host_2_answers());
+    let frame = far[0].receive();
+    assert_eq!(frame[..6], [2, 0, 0, 0, 0, 0x16]);
+    assert!(frame.ends_with(&blue_1_to_2()));
 }
 
 #[test]

@@ -11,6 +11,8 @@ use netvirt_core::policy::Neighbour;
 const REACHABLE: Duration = Duration::from_secs(30);
 /// Time between two questions (RFC 4861 §10, RETRANS_TIMER).
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long an answer is waited for: as long as frames are (RFC 4861 §10, MAX_MULTICAST_SOLICIT).
+const AWAITED: Duration = Duration::from_secs(3);
 /// Questions without an answer before a next hop is forgotten (RFC 4861 §10, MAX_UNICAST_SOLICIT).
 const MOST_QUESTIONS: u32 = 3;
 
@@ -38,6 +40,8 @@ pub(super) enum NeighbourStep {
 #[derive(Debug, Default)]
 pub(super) struct Neighbours {
     known: BTreeMap<(UplinkId, IpAddr), KnownNeighbour>,
+    /// For whom a worker asked, and when.
+    asked: BTreeMap<(UplinkId, IpAddr), Duration>,
 }
 
 impl Neighbours {
@@ -58,9 +62,16 @@ impl Neighbours {
         }
     }
 
-    /// A machine told its MAC address. Says whether that is news to believe: the machine is a next hop already, or frames
-    /// wait for it.
-    pub fn hear(&mut self, neighbour: Neighbour, is_awaited: bool, now: Duration) -> bool {
+    /// A worker asks for a next hop: frames wait for it.
+    pub fn ask(&mut self, uplink: UplinkId, address: IpAddr, now: Duration) {
+        self.asked.insert((uplink, address), now);
+    }
+
+    /// A machine told its MAC address. Says whether that is news to believe: the machine is a next hop already, or a
+    /// worker asked for it.
+    pub fn hear(&mut self, neighbour: Neighbour, now: Duration) -> bool {
+        let asked = self.asked.remove(&key_of(&neighbour));
+        let is_awaited = asked.is_some_and(|asked| now < asked + AWAITED);
         let heard = KnownNeighbour {
             neighbour,
             heard: Some(now),
@@ -83,6 +94,7 @@ impl Neighbours {
 
     /// What is due at this time. A next hop that is to be forgotten is so already.
     pub fn due(&mut self, now: Duration) -> Vec<NeighbourStep> {
+        self.asked.retain(|_, asked| now < *asked + AWAITED);
         let mut steps = Vec::new();
         self.known.retain(|_, known| {
             let Some(heard) = known.heard else {
@@ -129,22 +141,39 @@ mod tests {
         }
     }
 
+    fn ask(neighbours: &mut Neighbours, neighbour: Neighbour, now: Duration) {
+        neighbours.ask(neighbour.uplink, neighbour.address.get(), now);
+    }
+
     #[test]
     fn only_those_who_were_asked_or_are_known_are_believed() {
         let mut neighbours = Neighbours::default();
-        assert!(!neighbours.hear(neighbour(1, 1), false, SECOND));
-        assert!(neighbours.hear(neighbour(1, 1), true, SECOND));
-        assert!(!neighbours.hear(neighbour(1, 1), false, SECOND));
+        assert!(!neighbours.hear(neighbour(1, 1), SECOND));
+        ask(&mut neighbours, neighbour(1, 1), SECOND);
+        assert!(!neighbours.hear(neighbour(2, 1), SECOND));
+        assert!(neighbours.hear(neighbour(1, 1), SECOND));
+        assert!(!neighbours.hear(neighbour(1, 1), SECOND));
         // Another router took the address over.
-        assert!(neighbours.hear(neighbour(1, 2), false, SECOND));
+        assert!(neighbours.hear(neighbour(1, 2), SECOND));
         assert_eq!(neighbours.iter().count(), 1);
+    }
+
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_believed() {
+        for (late, is_believed) in [(Duration::from_nanos(1), true), (Duration::ZERO, false)] {
+            let mut neighbours = Neighbours::default();
+            ask(&mut neighbours, neighbour(1, 1), SECOND);
+            let heard = SECOND + AWAITED - late;
+            assert_eq!(neighbours.hear(neighbour(1, 1), heard), is_believed);
+        }
     }
 
     #[test]
     fn who_is_silent_is_asked_three_times_and_forgotten() {
         let mut neighbours = Neighbours::default();
         let router = neighbour(1, 1);
-        neighbours.hear(router, true, SECOND);
+        ask(&mut neighbours, router, SECOND);
+        neighbours.hear(router, SECOND);
         assert_eq!(neighbours.due(30 * SECOND), []);
         for question in 31..34 {
             let due = neighbours.due(question * SECOND);
@@ -160,9 +189,10 @@ mod tests {
     fn an_answer_makes_it_young_again() {
         let mut neighbours = Neighbours::default();
         let router = neighbour(1, 1);
-        neighbours.hear(router, true, SECOND);
+        ask(&mut neighbours, router, SECOND);
+        neighbours.hear(router, SECOND);
         assert_eq!(neighbours.due(31 * SECOND).len(), 1);
-        assert!(!neighbours.hear(router, false, 31 * SECOND));
+        assert!(!neighbours.hear(router, 31 * SECOND));
         assert_eq!(neighbours.due(60 * SECOND), []);
         assert_eq!(neighbours.due(61 * SECOND).len(), 1);
     }
@@ -171,9 +201,11 @@ mod tests {
     fn what_the_policy_file_states_is_neither_asked_nor_changed() {
         let mut neighbours = Neighbours::default();
         neighbours.state([neighbour(1, 1)]);
-        assert!(!neighbours.hear(neighbour(1, 2), true, SECOND));
+        ask(&mut neighbours, neighbour(1, 1), SECOND);
+        assert!(!neighbours.hear(neighbour(1, 2), SECOND));
         assert_eq!(neighbours.due(1000 * SECOND), []);
         neighbours.state([]);
-        assert!(neighbours.hear(neighbour(1, 2), true, SECOND));
+        ask(&mut neighbours, neighbour(1, 1), SECOND);
+        assert!(neighbours.hear(neighbour(1, 2), SECOND));
     }
 }

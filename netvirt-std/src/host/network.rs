@@ -20,11 +20,14 @@ impl Host {
     /// Takes what a worker heard in the provider network.
     pub fn hear(&mut self, event: Event) {
         match event {
+            Event::Asked { uplink, address } => {
+                let now = self.now();
+                self.neighbours.ask(uplink, address, now);
+            }
             Event::Neighbour {
                 uplink,
                 address,
                 mac,
-                is_awaited,
             } => {
                 if let Ok(address) = ProviderAddress::new(address) {
                     let neighbour = Neighbour {
@@ -32,7 +35,7 @@ impl Host {
                         address,
                         mac,
                     };
-                    self.hear_neighbour(neighbour, is_awaited);
+                    self.hear_neighbour(neighbour);
                 }
             }
             Event::AddressConflict { address, mac } => {
@@ -53,16 +56,16 @@ impl Host {
         }
     }
 
-    fn hear_neighbour(&mut self, neighbour: Neighbour, is_awaited: bool) {
+    fn hear_neighbour(&mut self, neighbour: Neighbour) {
         let now = self.now();
-        let is_news = self.neighbours.hear(neighbour, is_awaited, now);
-        if is_news && self.apply_state(Change::SetNeighbour(neighbour)) {
+        if !self.neighbours.hear(neighbour, now) {
+            return;
+        }
+        if self.apply_state(Change::SetNeighbour(neighbour)) {
             tracing::debug!(address = %neighbour.address, mac = %neighbour.mac, "a next hop is known");
         }
-        if is_news || is_awaited {
-            for worker in &self.workers {
-                worker.tell(move |worker| worker.release(&neighbour));
-            }
+        for worker in &self.workers {
+            worker.tell(move |worker| worker.release(&neighbour));
         }
     }
 

@@ -28,6 +28,13 @@ use crate::live::LivePolicy;
 /// was, the network will say it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
+    /// This worker asks for the MAC address of a next hop. The answer may come to any worker.
+    Asked {
+        /// Where it asks.
+        uplink: UplinkId,
+        /// Whom it asks for.
+        address: IpAddr,
+    },
     /// A machine of the provider network told its MAC address.
     Neighbour {
         /// Where it was heard.
@@ -36,8 +43,6 @@ pub enum Event {
         address: IpAddr,
         /// The MAC address told.
         mac: MacAddress,
-        /// Frames of this worker wait for it.
-        is_awaited: bool,
     },
     /// Another machine uses a provider address of this host.
     AddressConflict {

@@ -218,6 +218,11 @@ impl Outbox {
 
     fn ask(&mut self, next_hop: &NextHop) {
         if let Some(question) = solicitation(next_hop) {
+            // Told first: the answer may be told by another worker before this one goes on.
+            (self.events)(Event::Asked {
+                uplink: next_hop.uplink,
+                address: next_hop.address,
+            });
             // What is lost here is asked again.
             let _ = self.send(question.egress, &question.bytes);
         }
@@ -262,7 +267,6 @@ impl Outbox {
                 uplink,
                 address,
                 mac,
-                is_awaited: self.held.is_awaited(uplink, address),
             }),
             Punt::AddressConflict { address, mac, .. } => {
                 (self.events)(Event::AddressConflict { address, mac });
