@@ -99,6 +99,8 @@ impl DecisionKind {
             Self::Punted(Punt::HostStack) => Some("host_stack"),
             Self::Punted(Punt::NotVirtualised) => Some("not_virtualised"),
             Self::Punted(Punt::Neighbour { .. }) => Some("neighbour"),
+            Self::Punted(Punt::Reachable { .. }) => Some("reachable"),
+            Self::Punted(Punt::ListenerQuery { .. }) => Some("listener_query"),
             Self::Punted(Punt::AddressConflict { .. }) => Some("address_conflict"),
             Self::Punted(Punt::PathMtu { .. }) => Some("path_mtu"),
             Self::Punted(_) => Some("other"),
@@ -233,6 +235,7 @@ impl Switch {
             uplink,
             address,
             mac,
+            ..
         }) = decision.kind
             && let Ok(address) = ProviderAddress::new(address)
         {

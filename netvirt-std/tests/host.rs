@@ -4,6 +4,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -13,10 +14,12 @@ use netvirt_core::counters::Totals;
 use netvirt_core::datapath::DropReason;
 use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_core::policy::AddressState;
+use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 use netvirt_std::device::memory::{MemoryReceiver, MemorySender, cable};
 use netvirt_std::device::{BATCH, Capabilities, Outgoing, Received, Receiver, Sender};
 use netvirt_std::host::{Devices, Host, HostError, HostHandle, HostOptions, Queue, serve};
 use netvirt_std::policy_file::{HostPolicy, PolicyFile, PortInfo};
+use netvirt_std::worker::Event;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use support::{TWO_HOSTS, arp, ethernet, ipv4, packet};
@@ -435,6 +438,177 @@ fn an_answer_that_another_worker_hears_releases_what_waits() {
     let frame = far[0].receive();
     assert_eq!(frame[..6], [2, 0, 0, 0, 0, 0x16]);
     assert!(frame.ends_with(&blue_1_to_2()));
+}
+
+#[test]
+fn what_waits_for_a_next_hop_leaves_when_a_version_states_it() {
+    let (mut host, mut uplink) = host_1();
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+    while host.counted().0.held < 1 {
+        thread::yield_now();
+    }
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let own = "addresses = [\"192.168.4.11\"]";
+    let stated = format!(
+        "{own}\nneighbours = [{{ address = \"192.168.4.22\", mac = \"02:00:00:00:00:77\" }}]"
+    );
+    assert!(policy.contains(own));
+    host.apply(&policy.replace(own, &stated)).unwrap();
+    let frame = loop {
+        let frame = uplink.receive();
+        if frame.ends_with(&blue_1_to_2()) {
+            break frame;
+        }
+    };
+    assert_eq!(frame[..6], [2, 0, 0, 0, 0, 0x77]);
+}
+
+/// The question for a next hop, and its answer, as workers tell them.
+fn asked_and_answered(address: IpAddr) -> [Event; 2] {
+    let uplink = UplinkId(0);
+    let answer = Event::Neighbour {
+        uplink,
+        address,
+        mac: MacAddress([2, 0, 0, 0, 0, 0x16]),
+        overriding: true,
+    };
+    [Event::Asked { uplink, address }, answer]
+}
+
+#[test]
+fn next_hops_for_which_there_is_no_room_are_not_taken_for_known() {
+    let (host, _uplink) = host_1();
+    let counts = host.handle.ask(|host| {
+        let room = host.capacity().neighbours as u32;
+        let too_many = (0..2 * room).map(|number| IpAddr::from((10 << 24 | number).to_be_bytes()));
+        let events: Vec<Event> = too_many.flat_map(asked_and_answered).collect();
+        host.hear(events);
+        let known = host.neighbours().count();
+        (
+            known,
+            host.policies().read().neighbours().count(),
+            room as usize,
+        )
+    });
+    let (known, in_tables, room) = counts.unwrap();
+    assert_eq!(known, in_tables);
+    assert!((room..2 * room).contains(&known));
+}
+
+#[test]
+fn what_is_refused_takes_nothing_with_it_that_was_heard_at_the_same_time() {
+    let (host, _uplink) = host_1();
+    let address = |address: &str| ProviderAddress::new(address.parse().unwrap()).unwrap();
+    let known = host.handle.ask(move |host| {
+        let path_mtu = |path, mtu| Event::PathMtu {
+            address: address(path),
+            mtu,
+        };
+        let mut events = asked_and_answered(address("192.168.4.22").get()).to_vec();
+        events.extend([
+            path_mtu("203.0.113.9", 1400),
+            path_mtu("192.168.4.22", 1400),
+        ]);
+        host.hear(events);
+        let mtus: Vec<_> = host
+            .path_mtus()
+            .map(|mtu| mtu.address.to_string())
+            .collect();
+        (host.neighbours().count(), mtus)
+    });
+    assert_eq!(known.unwrap(), (1, vec!["192.168.4.22".to_owned()]));
+}
+
+#[test]
+fn a_new_address_is_probed_at_once() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let detection = Duration::from_millis(3);
+    let mut host = Running::start(&policy, "host-1", near, detection);
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+    uplink.send(&host_2_answers());
+    while !uplink.receive().ends_with(&blue_1_to_2()) {}
+    let more = policy.replace("\"192.168.4.11\"", "\"192.168.4.11\", \"192.168.4.12\"");
+    host.apply(&more).unwrap();
+    // The worker has done what it was told before.
+    host.counted();
+    host.machine("blue-1").send(&blue_1_to_2());
+    let probe = arp(1, (HOST_1, "0.0.0.0"), (NOBODY, "192.168.4.12"));
+    let probe = ethernet(BROADCAST, HOST_1, 0x0806, &probe);
+    loop {
+        let frame = uplink.receive();
+        assert!(!frame.ends_with(&blue_1_to_2()), "the probe comes later");
+        if frame == probe {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_conflict_that_waits_is_heard_before_an_address_is_found_unique() {
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let drawer = Drawer::default();
+    let mut far_ends = Vec::new();
+    for name in ["uplink", "blue-1", "red-1"] {
+        let [near, far] = ends(FINISHED_ONLY);
+        drawer.put(name, vec![near.into_queue()]);
+        far_ends.push(far);
+    }
+    let options = HostOptions {
+        duplicate_detection: Duration::from_nanos(3),
+        ..HostOptions::default()
+    };
+    let (handle, inbox) = HostHandle::new();
+    let listener = handle.listener();
+    let devices = Box::new(drawer);
+    let host = Host::start(&file(&policy), "host-1", &options, devices, listener, None).unwrap();
+    // Requests that keep the host busy for longer than the detection takes.
+    for _ in 0..5 {
+        let busy = |_: &mut Host| thread::sleep(Duration::from_millis(15));
+        handle.request(busy, |()| {}).unwrap();
+    }
+    handle.listener()(Event::AddressConflict {
+        address: ProviderAddress::new([192, 168, 4, 11].into()).unwrap(),
+        mac: MacAddress([2, 0, 0, 0, 0, 0x16]),
+    });
+    let thread = thread::spawn(move || serve(host, &inbox));
+    let states = handle.ask(|host| host.addresses().map(|own| own.state).collect::<Vec<_>>());
+    assert_eq!(states.unwrap(), [AddressState::Duplicate]);
+    handle.stop();
+    thread.join().unwrap();
+}
+
+#[test]
+fn groups_are_reported_before_an_address_is_probed_and_announced_and_when_a_router_asks() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let policy = policy
+        .replace("192.168.4.0/24", "fd00:4::/64")
+        .replace("192.168.4.", "fd00:4::");
+    let detection = Duration::from_millis(3);
+    let host = Running::start(&policy, "host-1", near, detection);
+    // What a frame is by its ICMPv6 type; that of a report stands behind the router alert.
+    let kind_of = |frame: &[u8]| if frame[20] == 0 { frame[62] } else { frame[54] };
+    let mut kinds = Vec::new();
+    while kinds.last() != Some(&136) {
+        kinds.push(kind_of(&uplink.receive()));
+    }
+    assert_eq!(kinds, [143, 135, 143, 135, 143, 135, 143, 136]);
+    // The announcement is repeated, with a report, and then nothing is due.
+    kinds.truncate(0);
+    while kinds.last() != Some(&136) {
+        kinds.push(kind_of(&uplink.receive()));
+    }
+    assert_eq!(kinds, [143, 136]);
+    host.handle
+        .ask(|host| host.hear([Event::ListenerQuery]))
+        .unwrap();
+    let report = uplink.receive();
+    assert_eq!(kind_of(&report), 143);
+    // The solicited-node group of the address.
+    assert!(report.ends_with(&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0x11]));
 }
 
 #[test]

@@ -47,6 +47,12 @@ pub(super) fn begin(
         return Ok(Stage::Decided);
     }
     let Some(own) = own else {
+        if facts.protocol == protocol::ICMPV6
+            && let Some(query) = proxy::listener::query(policy, frame, &facts, uplink)
+        {
+            verdict.outcome = query;
+            return Ok(Stage::Decided);
+        }
         job.facts = facts;
         job.look_up_rewritten(policy, family);
         return Ok(Stage::Rewrite);

@@ -90,7 +90,8 @@ pub enum Punt {
     /// From a port that is not virtualised.
     NotVirtualised,
     /// Another machine of the provider network told its MAC address: an ARP reply or a neighbour
-    /// advertisement. Believe it only if it was asked for.
+    /// advertisement, heard in the network of the own address whose prefix holds its own. Believe it only if it was
+    /// asked for.
     Neighbour {
         /// Where it was heard.
         uplink: UplinkId,
@@ -98,6 +99,22 @@ pub enum Punt {
         address: IpAddr,
         /// The MAC address told.
         mac: MacAddress,
+        /// Whether it replaces another MAC address that is known already (RFC 4861 §7.2.5); always so with ARP.
+        overriding: bool,
+    },
+    /// Another machine of the provider network answered this host that it is there, without telling its MAC address
+    /// (RFC 4861 §7.2.4).
+    Reachable {
+        /// Where it was heard.
+        uplink: UplinkId,
+        /// Whose answer it is.
+        address: IpAddr,
+    },
+    /// A router of the provider network asks which multicast groups are listened to (RFC 3810 §5.1). The answer is a
+    /// [listener report](crate::proxy::Owned::listener_report) for each address that the host owns.
+    ListenerQuery {
+        /// Where it was heard.
+        uplink: UplinkId,
     },
     /// Another machine of the provider network uses one of this host's own provider addresses, or is about to use
     /// one that is still tentative here (RFC 5227 §2.1.1 and §2.4, RFC 4862 §5.4).

@@ -5,6 +5,8 @@ use super::change::{
     RecordName, RouteTarget,
 };
 use super::networks::Route;
+use super::next_hop::NextHop;
+use super::provider::PathId;
 use super::record::Record;
 use super::tables::Policy;
 use crate::address::{
@@ -108,6 +110,13 @@ impl Policy<'_> {
             let path = path.as_ref()?;
             Some((path.host, path.address))
         })
+    }
+
+    /// Whom to ask for a MAC address on the ways to other hosts. A next hop of several paths comes several times.
+    pub fn next_hops(&self) -> impl Iterator<Item = NextHop> {
+        self.paths
+            .iter()
+            .filter_map(|(number, _)| self.next_hop(PathId(number as u32)))
     }
 
     /// The largest packets, in bytes, that paths were said to carry, where that was said.

@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::duplicate::Claim;
+use super::heard::is_neighbour;
 use super::{Reply, unanswered};
 use crate::address::{CustomerAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
@@ -99,12 +100,13 @@ pub(crate) fn from_uplink(
     }
     if message.operation == ArpOperation::Reply || message.is_announcement() {
         let (address, mac) = (message.sender_ip.into(), message.sender_mac);
-        let is_believable = mac.is_unicast();
+        let is_believable = mac.is_unicast() && is_neighbour(policy, facts, uplink, address);
         let punt = if is_believable {
             Punt::Neighbour {
                 uplink,
                 address,
                 mac,
+                overriding: true,
             }
         } else {
             Punt::NotOurs

@@ -2,7 +2,9 @@
 
 pub(crate) mod arp;
 mod duplicate;
+mod heard;
 pub(crate) mod icmp;
+pub(crate) mod listener;
 pub(crate) mod ndp;
 mod owned;
 
@@ -13,13 +15,15 @@ use crate::datapath::{DropReason, Outcome, Sender};
 use crate::edit::{Edit, Ethernet, NoRoom, Push};
 use crate::offload::Offload;
 use crate::policy::{Location, NextHop, Record};
-use crate::wire::{ArpMessage, Facts, NeighborAdvertisement, NeighborSolicitation, multicast_mac};
+use crate::wire::{
+    ArpMessage, Facts, ListenerReport, NeighborAdvertisement, NeighborSolicitation, multicast_mac,
+};
 
 pub use icmp::EchoReply;
 pub use owned::Owned;
 
 /// Bytes that every answer but an echo reply fits in.
-pub const LONGEST_MESSAGE: usize = NeighborAdvertisement::MAX_FRAME_LEN;
+pub const LONGEST_MESSAGE: usize = ListenerReport::MAX_FRAME_LEN;
 
 /// An answer, to be written and sent out of where the question came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +103,30 @@ impl NextHop {
                     out,
                 )
             }
+            _ => None,
+        }
+        .ok_or(NoRoom)
+    }
+
+    /// Writes the question whether this next hop is still at `mac`, for that machine alone (RFC 1122 §2.3.2.1, RFC 4861
+    /// §7.3.3), to the front of `out`, which takes [`LONGEST_MESSAGE`] bytes. Yields the frame's length.
+    ///
+    /// # Errors
+    /// [`NoRoom`] if `out` is too short.
+    pub fn poll(&self, mac: MacAddress, out: &mut [u8]) -> Result<usize, NoRoom> {
+        match (self.source, self.address) {
+            (IpAddr::V4(source), IpAddr::V4(address)) => ArpMessage::request(
+                self.source_mac,
+                source,
+                address,
+            )
+            .emit(mac, self.source_mac, self.vlan, out),
+            (IpAddr::V6(source), IpAddr::V6(address)) => NeighborSolicitation::confirm(
+                source,
+                self.source_mac,
+                address,
+            )
+            .emit(mac, self.source_mac, self.vlan, out),
             _ => None,
         }
         .ok_or(NoRoom)

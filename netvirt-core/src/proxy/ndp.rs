@@ -5,6 +5,7 @@ use core::net::Ipv6Addr;
 
 use super::arp::{check_vlan, is_gateway, record_of};
 use super::duplicate::Claim;
+use super::heard::is_neighbour;
 use super::{Reply, pass_on, unanswered};
 use crate::address::{MacAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
@@ -173,14 +174,32 @@ pub(crate) fn from_uplink(
             check_vlan(facts, own.vlan)?;
             Ok(advertise(&message, facts, own.mac, false, own.vlan))
         }
-        NeighborMessage::Advertisement(message) => Ok(Outcome::Punt(match message.target_mac {
-            Some(mac) if mac.is_unicast() => Punt::Neighbour {
-                uplink,
-                address: message.target.into(),
-                mac,
-            },
-            _ => Punt::NotOurs,
-        })),
+        NeighborMessage::Advertisement(message) => {
+            Ok(Outcome::Punt(told(policy, facts, uplink, &message)))
+        }
+    }
+}
+
+/// What an advertisement says to this host (RFC 4861 §7.2.5).
+fn told(
+    policy: &Policy<'_>,
+    facts: &Facts,
+    uplink: UplinkId,
+    message: &NeighborAdvertisement,
+) -> Punt {
+    let address = message.target.into();
+    if !is_neighbour(policy, facts, uplink, address) {
+        return Punt::NotOurs;
+    }
+    match message.target_mac {
+        Some(mac) if mac.is_unicast() => Punt::Neighbour {
+            uplink,
+            address,
+            mac,
+            overriding: message.overriding,
+        },
+        None if message.solicited => Punt::Reachable { uplink, address },
+        _ => Punt::NotOurs,
     }
 }
 

@@ -22,7 +22,8 @@ pub struct Owned {
 }
 
 impl Owned {
-    fn under(address: IpAddr, own: &HostAddress) -> Option<Self> {
+    /// An address that lies in the network of one of this host's own provider addresses; none while that is not in use.
+    pub fn under(address: IpAddr, own: &HostAddress) -> Option<Self> {
         own.state.receives().then_some(Self {
             address,
             mac: own.mac,

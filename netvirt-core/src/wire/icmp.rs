@@ -22,7 +22,7 @@ pub mod icmpv4 {
     pub const PARAMETER_PROBLEM: u8 = 12;
 }
 
-/// ICMPv6 types (RFC 4443, RFC 4861).
+/// ICMPv6 types (RFC 4443, RFC 4861, RFC 3810).
 pub mod icmpv6 {
     /// Destination unreachable.
     pub const DESTINATION_UNREACHABLE: u8 = 1;
@@ -36,6 +36,10 @@ pub mod icmpv6 {
     pub const ECHO_REQUEST: u8 = 128;
     /// Echo reply.
     pub const ECHO_REPLY: u8 = 129;
+    /// Multicast listener query (RFC 3810).
+    pub const LISTENER_QUERY: u8 = 130;
+    /// Version 2 multicast listener report (RFC 3810).
+    pub const LISTENER_REPORT: u8 = 143;
     /// Router solicitation.
     pub const ROUTER_SOLICITATION: u8 = 133;
     /// Router advertisement.

@@ -14,6 +14,7 @@ mod ethernet;
 mod facts;
 mod gre;
 mod icmp;
+mod mld;
 mod ndp;
 mod nvgre;
 mod parse;
@@ -26,6 +27,7 @@ pub use gre::{
     GreError, GreHeader, Packet as GrePacket, Repr as GreRepr, gre_checksum_is_valid, read_gre,
 };
 pub use icmp::{IcmpHeader, icmpv4, icmpv6};
+pub use mld::{ListenerReport, is_listener_query};
 pub use ndp::{
     NeighborAdvertisement, NeighborMessage, NeighborSolicitation, multicast_mac,
     read_neighbor_message, solicited_node,

@@ -176,6 +176,14 @@ impl NeighborSolicitation {
         }
     }
 
+    /// Asks `target` whether it is still there (RFC 4861 §7.3.3). The frame goes to the MAC address at which it was.
+    pub const fn confirm(source: Ipv6Addr, source_mac: MacAddress, target: Ipv6Addr) -> Self {
+        Self {
+            destination: target,
+            ..Self::resolve(source, source_mac, target)
+        }
+    }
+
     /// Asks whether anybody has `target`, before it is used (RFC 4862 §5.4.2).
     pub const fn probe(target: Ipv6Addr) -> Self {
         Self {

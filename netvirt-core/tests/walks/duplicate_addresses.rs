@@ -42,6 +42,7 @@ fn heard(address: &str, mac: MacAddress) -> Punt {
         uplink: UplinkId(0),
         address: ip(address),
         mac,
+        overriding: true,
     }
 }
 
@@ -94,6 +95,8 @@ fn an_address_is_asked_for_before_it_is_used() {
             assert_eq!(own.address, pa(address));
             let expected = tagged(expected, vlan);
             let mut out = [0xaa; LONGEST_MESSAGE];
+            let report = own.listener_report(&mut out).unwrap();
+            assert_eq!(report.is_some(), address == IPV6);
             assert_eq!(own.probe(&mut out), Ok(expected.len()));
             assert_eq!(out[..expected.len()], expected);
             for short in 0..expected.len() {
@@ -136,13 +139,12 @@ fn an_address_that_is_known_to_be_anothers_is_no_conflict() {
     let network = Network::standard();
     let mut host = host_in(&network, AddressState::Duplicate);
     let [reply, announcement, question] = uses_of_ipv4(OTHER);
-    host.punts(&reply, heard(IPV4, OTHER));
-    host.punts(&announcement, heard(IPV4, OTHER));
-    host.punts(&question, Punt::NotOurs);
-    let [to_all, to_one, without_option] = uses_of_ipv6(OTHER);
-    host.punts(&to_all, heard(IPV6, OTHER));
-    host.punts(&to_one, heard(IPV6, OTHER));
-    host.punts(&without_option, Punt::NotOurs);
+    for frame in [reply, announcement, question] {
+        host.punts(&frame, Punt::NotOurs);
+    }
+    for frame in uses_of_ipv6(OTHER) {
+        host.punts(&frame, Punt::NotOurs);
+    }
     for (_, probe) in probes(OTHER) {
         host.punts(&probe, Punt::NotOurs);
     }
@@ -155,17 +157,23 @@ fn our_own_frames_come_back_without_conflict() {
     for (_, probe) in probes(host_mac(1)) {
         asking.punts(&probe, Punt::NotOurs);
     }
-    let mut using = Nve::new(&network.changes(1));
-    for host in [&mut asking, &mut using] {
-        let [reply, announcement, question] = uses_of_ipv4(host_mac(1));
-        host.punts(&reply, heard(IPV4, host_mac(1)));
-        host.punts(&announcement, heard(IPV4, host_mac(1)));
-        host.punts(&question, Punt::NotOurs);
-        let [to_all, to_one, without_option] = uses_of_ipv6(host_mac(1));
-        host.punts(&to_all, heard(IPV6, host_mac(1)));
-        host.punts(&to_one, heard(IPV6, host_mac(1)));
-        host.punts(&without_option, Punt::NotOurs);
+    let own_frames = [uses_of_ipv4(host_mac(1)), uses_of_ipv6(host_mac(1))];
+    for frame in own_frames.as_flattened() {
+        asking.punts(frame, Punt::NotOurs);
     }
+    let mut using = Nve::new(&network.changes(1));
+    let [reply, announcement, question] = uses_of_ipv4(host_mac(1));
+    using.punts(&reply, heard(IPV4, host_mac(1)));
+    using.punts(&announcement, heard(IPV4, host_mac(1)));
+    using.punts(&question, Punt::NotOurs);
+    let [to_all, to_one, without_option] = uses_of_ipv6(host_mac(1));
+    using.punts(&to_all, heard(IPV6, host_mac(1)));
+    using.punts(&to_one, heard(IPV6, host_mac(1)));
+    let reachable = Punt::Reachable {
+        uplink: UplinkId(0),
+        address: ip(IPV6),
+    };
+    using.punts(&without_option, reachable);
 }
 
 #[test]

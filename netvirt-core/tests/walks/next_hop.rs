@@ -89,6 +89,7 @@ fn what_the_next_hop_says_resolves_its_paths() {
         uplink: UplinkId(0),
         address: ip("192.168.4.22"),
         mac: host_mac(2),
+        overriding: true,
     };
     host.punts(&reply, told);
     host.apply(&[Change::SetNeighbour(neighbour("192.168.4.22", host_mac(2)))]);
@@ -98,6 +99,72 @@ fn what_the_next_hop_says_resolves_its_paths() {
         address: pa("192.168.4.22"),
     }]);
     assert!(matches!(host.take_from_port(0, &frame), Fate::Held(..)));
+}
+
+#[test]
+fn a_next_hop_that_is_known_is_asked_alone() {
+    for (outer, vlan) in [
+        (Outer::V4, None),
+        (Outer::V4, Some(5)),
+        (Outer::V6, Some(5)),
+    ] {
+        let network = unresolved(outer, vlan);
+        let host = Nve::new(&network.changes(1));
+        let is_host_2 = |address| address == ip(&host_ipv4(2)) || address == ip(&host_ipv6(2));
+        let mut next_hops = host.policies.live().next_hops();
+        let next_hop = next_hops.find(|hop| is_host_2(hop.address)).unwrap();
+        let mut out = [0xaa; LONGEST_MESSAGE];
+        let length = next_hop.poll(host_mac(2), &mut out).unwrap();
+        let expected = match outer {
+            Outer::V4 => {
+                let asker = (host_mac(1), host_ipv4(1));
+                let asked = (MacAddress::ZERO, host_ipv4(2));
+                let link = (host_mac(2), host_mac(1));
+                arp(link, 1, (asker.0, &asker.1), (asked.0, &asked.1))
+            }
+            Outer::V6 => solicitation((host_mac(1), &host_ipv6(1)), &host_ipv6(2))
+                .with(|packet| {
+                    packet.destination = ip(&host_ipv6(2));
+                    packet.destination_mac = host_mac(2);
+                    fill_transport(packet.source, packet.destination, 58, &mut packet.transport);
+                })
+                .frame(),
+        };
+        assert_eq!(out[..length], tagged(expected, vlan));
+        for short in 0..length {
+            assert!(next_hop.poll(host_mac(2), &mut out[..short]).is_err());
+        }
+    }
+}
+
+#[test]
+fn only_ways_to_hosts_have_next_hops() {
+    let mut host = Nve::new(&[]);
+    let network = Network::standard();
+    host.apply(&network.changes(1));
+    let mut asked: Vec<_> = host
+        .policies
+        .live()
+        .next_hops()
+        .map(|hop| hop.address)
+        .collect();
+    let mut expected: Vec<_> = host
+        .policies
+        .live()
+        .host_addresses()
+        .map(|(_, address)| address.get())
+        .collect();
+    asked.sort();
+    expected.sort();
+    assert!(!asked.is_empty());
+    assert_eq!(asked, expected);
+    for own in network.own_addresses(1) {
+        host.apply(&[Change::SetProviderAddress(HostAddress {
+            state: AddressState::Tentative,
+            ..own
+        })]);
+    }
+    assert_eq!(host.policies.live().next_hops().count(), 0);
 }
 
 #[test]

@@ -135,6 +135,7 @@ fn what_others_say_of_themselves_is_the_callers_to_believe() {
         uplink: UplinkId(0),
         address: ip(address),
         mac: PEER.0,
+        overriding: true,
     };
     host.punts(&arp((host_mac(1), PEER.0), 2, PEER, own), heard(PEER.1));
     host.punts(&arp_request(PEER, PEER.1), heard(PEER.1));
@@ -144,11 +145,119 @@ fn what_others_say_of_themselves_is_the_callers_to_believe() {
     let all = (MacAddress([0x33, 0x33, 0, 0, 0, 1]), "ff02::1");
     let told = advertisement(PEER_V6, all, 0x20, (PEER_V6.1, PEER.0));
     host.punts(&told.frame(), heard(PEER_V6.1));
+    let told = advertisement(PEER_V6, own_v6, 0x40, (PEER_V6.1, PEER.0));
+    let cautious = Punt::Neighbour {
+        uplink: UplinkId(0),
+        address: ip(PEER_V6.1),
+        mac: PEER.0,
+        overriding: false,
+    };
+    host.punts(&told.frame(), cautious);
     // A MAC address that nobody can have is not heard.
     let group = (MacAddress::BROADCAST, PEER.1);
     host.punts(&arp((host_mac(1), PEER.0), 2, group, own), Punt::NotOurs);
     let told = advertisement(PEER_V6, own_v6, 0x60, (PEER_V6.1, MacAddress::BROADCAST));
     host.punts(&told.frame(), Punt::NotOurs);
+}
+
+/// An advertisement that does not tell its sender's MAC address.
+fn without_mac(receiver: (MacAddress, &str), flags: u8) -> Vec<u8> {
+    let told = advertisement(PEER_V6, receiver, flags, (PEER_V6.1, PEER.0));
+    told.with(|packet| {
+        packet.transport.truncate(24);
+        fill_transport(packet.source, packet.destination, 58, &mut packet.transport);
+    })
+    .frame()
+}
+
+#[test]
+fn an_answer_without_a_mac_address_says_that_its_sender_is_there() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(1));
+    let own = (host_mac(1), "fd00:4::11");
+    let reachable = Punt::Reachable {
+        uplink: UplinkId(0),
+        address: ip(PEER_V6.1),
+    };
+    host.punts(&without_mac(own, 0x40), reachable);
+    // It answers nobody.
+    host.punts(&without_mac(own, 0x20), Punt::NotOurs);
+}
+
+#[test]
+fn what_is_told_in_another_network_is_not_heard() {
+    for vlan in [None, Some(5)] {
+        let network = Network::standard().with(|network| network.vlan = vlan);
+        let mut host = Nve::new(&network.changes(1));
+        let all = (MacAddress([0x33, 0x33, 0, 0, 0, 1]), "ff02::1");
+        let messages = [
+            arp(
+                (host_mac(1), PEER.0),
+                2,
+                PEER,
+                (host_mac(1), "192.168.4.11"),
+            ),
+            arp_request(PEER, PEER.1),
+            advertisement(PEER_V6, all, 0x20, (PEER_V6.1, PEER.0)).frame(),
+        ];
+        let tagged = |frame: &[u8], vlan: Option<u16>| {
+            let mut frame = frame.to_vec();
+            if let Some(vlan) = vlan {
+                frame.splice(12..12, [[0x81, 0], vlan.to_be_bytes()].concat());
+            }
+            frame
+        };
+        for message in messages {
+            let mut is_heard = |uplink, frame: &[u8]| {
+                let frame = Frame::whole(Ingress::Uplink(UplinkId(uplink)), frame);
+                let fate = host.process(&frame);
+                let is_heard = matches!(fate, Fate::Punted(Punt::Neighbour { .. }));
+                assert!(is_heard || fate == Fate::Punted(Punt::NotOurs));
+                is_heard
+            };
+            assert!(is_heard(0, &tagged(&message, vlan)));
+            assert!(!is_heard(1, &tagged(&message, vlan)));
+            let other_vlan = if vlan.is_some() { None } else { Some(5) };
+            assert!(!is_heard(0, &tagged(&message, other_vlan)));
+            assert!(!is_heard(0, &tagged(&message, Some(6))));
+        }
+    }
+    // An address that lies in no network of ours.
+    let mut host = Nve::new(&Network::standard().changes(1));
+    let afar = (PEER.0, "203.0.113.9");
+    host.punts(&arp_request(afar, afar.1), Punt::NotOurs);
+}
+
+#[test]
+fn who_asks_for_listeners_in_our_network_is_told_apart() {
+    let router = (MacAddress([2, 0, 0, 0, 0, 1]), "fe80::1:1");
+    let all = (MacAddress([0x33, 0x33, 0, 0, 0, 1]), "ff02::1");
+    let query = |source: &str, hop_limit| {
+        let mut message = vec![130, 0, 0, 0, 0x27, 0x10, 0, 0];
+        message.extend([0; 16]);
+        message.extend([2, 125, 0, 0]);
+        Packet::raw(source, all.1, 58, &message)
+            .with(|packet| {
+                packet.hop_limit = hop_limit;
+                fill_transport(packet.source, packet.destination, 58, &mut packet.transport);
+            })
+            .between(router.0, all.0)
+            .frame()
+    };
+    let mut host = Nve::new(&Network::standard().changes(1));
+    let good = query(router.1, 1);
+    let asked = Punt::ListenerQuery {
+        uplink: UplinkId(0),
+    };
+    host.punts(&good, asked);
+    host.punts(&query(router.1, 255), Punt::NotOurs);
+    host.punts(&query("2001:db8::1", 1), Punt::NotOurs);
+    let mut damaged = good.clone();
+    damaged[60] ^= 1;
+    host.punts(&damaged, Punt::NotOurs);
+    let mut tagged = good;
+    tagged.splice(12..12, [0x81, 0, 0, 6]);
+    host.punts(&tagged, Punt::NotOurs);
 }
 
 #[test]

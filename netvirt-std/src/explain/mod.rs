@@ -152,6 +152,12 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         Outcome::Punt(Punt::Neighbour { address, mac, .. }) => {
             format!("{address} tells that its MAC address is {mac}; it is believed if it was asked")
         }
+        Outcome::Punt(Punt::Reachable { address, .. }) => {
+            format!("{address} answers that it is there")
+        }
+        Outcome::Punt(Punt::ListenerQuery { .. }) => {
+            "a router asks which multicast groups this host listens to".to_owned()
+        }
         Outcome::Punt(Punt::AddressConflict { address, mac, .. }) => {
             format!("{mac} has this host's own provider address {address} too")
         }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::Ingress;
-use netvirt_core::policy::{Change, HostAddress};
+use netvirt_core::policy::{Change, HostAddress, Neighbour};
 use netvirt_core::table::Seed;
 use netvirt_core::{PortId, UplinkId};
 
@@ -303,16 +303,16 @@ impl Host {
         let now = self.now();
         self.addresses
             .state(self.policy.own_addresses().copied(), now);
-        self.neighbours
-            .state(self.policy.stated_neighbours().copied());
+        self.see_to_addresses();
+        let stated: Vec<Neighbour> = self.policy.stated_neighbours().copied().collect();
+        self.neighbours.state(stated.iter().copied());
+        self.release(stated);
         let live = self.writer.policies().read();
         let states: Vec<_> = self.addresses.states_unlike(&live).collect();
         self.path_mtus
-            .retain(|address| live.host_addresses().any(|(_, of_host)| of_host == address));
+            .retain(|address| live.path_mtus().any(|(path, _)| path == address));
         drop(live);
-        for change in states {
-            self.apply_state(change);
-        }
+        self.apply_state(&states);
         if let Some(capture) = &self.capture {
             for port in &self.policy.ports {
                 if !before.ports.contains(port) {

@@ -30,8 +30,12 @@ pub struct KnownNeighbour {
 /// What is to be done about a next hop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NeighbourStep {
+    /// Its MAC address is news, and what waits for it can leave.
+    Learn(Neighbour),
+    /// Its MAC address was known, and what waits for it can leave.
+    Release(Neighbour),
     /// It is to be asked whether it is still there.
-    Ask(Neighbour),
+    Poll(Neighbour),
     /// It did not answer.
     Forget(Neighbour),
 }
@@ -45,8 +49,7 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// States next hops that are not to be asked, in place of those stated before. Yields those that are no longer
-    /// stated: their addresses are no more than what was once heard.
+    /// States next hops that are not to be asked, in place of those stated before.
     pub fn state(&mut self, stated: impl IntoIterator<Item = Neighbour>) {
         self.known.retain(|_, known| known.heard.is_some());
         for neighbour in stated {
@@ -67,9 +70,14 @@ impl Neighbours {
         self.asked.insert((uplink, address), now);
     }
 
-    /// A machine told its MAC address. Says whether that is news to believe: the machine is a next hop already, or a
-    /// worker asked for it.
-    pub fn hear(&mut self, neighbour: Neighbour, now: Duration) -> bool {
+    /// A machine told its MAC address. That is believed if a worker asked for it, and news if the machine is a next hop
+    /// already; what does not override replaces no other MAC address (RFC 4861 §7.2.5), and nothing what is stated.
+    pub fn hear(
+        &mut self,
+        neighbour: Neighbour,
+        overriding: bool,
+        now: Duration,
+    ) -> Option<NeighbourStep> {
         let asked = self.asked.remove(&key_of(&neighbour));
         let is_awaited = asked.is_some_and(|asked| now < asked + AWAITED);
         let heard = KnownNeighbour {
@@ -78,18 +86,37 @@ impl Neighbours {
             questions: 0,
             last_question: now,
         };
-        match self.known.get_mut(&key_of(&neighbour)) {
-            Some(KnownNeighbour { heard: None, .. }) => false,
-            Some(known) => {
-                let was = std::mem::replace(known, heard);
-                was.neighbour.mac != neighbour.mac
-            }
-            None if is_awaited => {
+        let Some(known) = self.known.get_mut(&key_of(&neighbour)) else {
+            return is_awaited.then(|| {
                 self.known.insert(key_of(&neighbour), heard);
-                true
-            }
-            None => false,
+                NeighbourStep::Learn(neighbour)
+            });
+        };
+        let is_same = known.neighbour.mac == neighbour.mac;
+        if known.heard.is_some() && (is_same || overriding) {
+            *known = heard;
         }
+        if known.neighbour == neighbour && !is_same {
+            Some(NeighbourStep::Learn(neighbour))
+        } else {
+            is_awaited.then_some(NeighbourStep::Release(known.neighbour))
+        }
+    }
+
+    /// A next hop answered that it is there, without telling its MAC address.
+    pub fn confirm(&mut self, uplink: UplinkId, address: IpAddr, now: Duration) {
+        if let Some(known) = self.known.get_mut(&(uplink, address))
+            && known.heard.is_some()
+        {
+            known.heard = Some(now);
+            known.questions = 0;
+        }
+    }
+
+    /// A next hop is not needed, or there was no room for it: it is known no more, unless it is stated.
+    pub fn forget(&mut self, neighbour: &Neighbour) {
+        self.known
+            .retain(|key, known| *key != key_of(neighbour) || known.heard.is_none());
     }
 
     /// What is due at this time. A next hop that is to be forgotten is so already.
@@ -109,7 +136,7 @@ impl Neighbours {
             }
             known.questions += 1;
             known.last_question = now;
-            steps.push(NeighbourStep::Ask(known.neighbour));
+            steps.push(NeighbourStep::Poll(known.neighbour));
             true
         });
         steps
@@ -145,16 +172,38 @@ mod tests {
         neighbours.ask(neighbour.uplink, neighbour.address.get(), now);
     }
 
+    /// Hears an advertisement that overrides, as those of ARP do.
+    fn hear(
+        neighbours: &mut Neighbours,
+        neighbour: Neighbour,
+        now: Duration,
+    ) -> Option<NeighbourStep> {
+        neighbours.hear(neighbour, true, now)
+    }
+
+    /// Next hops of which one is known since the first second.
+    fn knowing(neighbour: Neighbour) -> Neighbours {
+        let mut neighbours = Neighbours::default();
+        ask(&mut neighbours, neighbour, SECOND);
+        let learnt = hear(&mut neighbours, neighbour, SECOND);
+        assert_eq!(learnt, Some(NeighbourStep::Learn(neighbour)));
+        neighbours
+    }
+
     #[test]
     fn only_those_who_were_asked_or_are_known_are_believed() {
         let mut neighbours = Neighbours::default();
-        assert!(!neighbours.hear(neighbour(1, 1), SECOND));
-        ask(&mut neighbours, neighbour(1, 1), SECOND);
-        assert!(!neighbours.hear(neighbour(2, 1), SECOND));
-        assert!(neighbours.hear(neighbour(1, 1), SECOND));
-        assert!(!neighbours.hear(neighbour(1, 1), SECOND));
+        let router = neighbour(1, 1);
+        assert_eq!(hear(&mut neighbours, router, SECOND), None);
+        ask(&mut neighbours, router, SECOND);
+        assert_eq!(hear(&mut neighbours, neighbour(2, 1), SECOND), None);
+        let learnt = hear(&mut neighbours, router, SECOND);
+        assert_eq!(learnt, Some(NeighbourStep::Learn(router)));
+        assert_eq!(hear(&mut neighbours, router, SECOND), None);
         // Another router took the address over.
-        assert!(neighbours.hear(neighbour(1, 2), SECOND));
+        let other = neighbour(1, 2);
+        let learnt = hear(&mut neighbours, other, SECOND);
+        assert_eq!(learnt, Some(NeighbourStep::Learn(other)));
         assert_eq!(neighbours.iter().count(), 1);
     }
 
@@ -163,21 +212,35 @@ mod tests {
         for (late, is_believed) in [(Duration::from_nanos(1), true), (Duration::ZERO, false)] {
             let mut neighbours = Neighbours::default();
             ask(&mut neighbours, neighbour(1, 1), SECOND);
-            let heard = SECOND + AWAITED - late;
-            assert_eq!(neighbours.hear(neighbour(1, 1), heard), is_believed);
+            let heard = hear(&mut neighbours, neighbour(1, 1), SECOND + AWAITED - late);
+            assert_eq!(heard.is_some(), is_believed);
         }
     }
 
     #[test]
-    fn who_is_silent_is_asked_three_times_and_forgotten() {
-        let mut neighbours = Neighbours::default();
+    fn what_does_not_override_replaces_nothing() {
         let router = neighbour(1, 1);
-        ask(&mut neighbours, router, SECOND);
-        neighbours.hear(router, SECOND);
+        let mut neighbours = knowing(router);
+        let other = neighbour(1, 2);
+        assert_eq!(neighbours.hear(other, false, 20 * SECOND), None);
+        assert_eq!(neighbours.iter().next().unwrap().neighbour, router);
+        assert_eq!(neighbours.due(31 * SECOND), [NeighbourStep::Poll(router)]);
+        // It confirms, and it is the answer for who has none yet.
+        assert_eq!(neighbours.hear(router, false, 31 * SECOND), None);
+        assert_eq!(neighbours.due(60 * SECOND), []);
+        ask(&mut neighbours, neighbour(2, 2), SECOND);
+        let learnt = neighbours.hear(neighbour(2, 2), false, SECOND);
+        assert_eq!(learnt, Some(NeighbourStep::Learn(neighbour(2, 2))));
+    }
+
+    #[test]
+    fn who_is_silent_is_asked_three_times_and_forgotten() {
+        let router = neighbour(1, 1);
+        let mut neighbours = knowing(router);
         assert_eq!(neighbours.due(30 * SECOND), []);
         for question in 31..34 {
             let due = neighbours.due(question * SECOND);
-            assert_eq!(due, [NeighbourStep::Ask(router)]);
+            assert_eq!(due, [NeighbourStep::Poll(router)]);
             assert_eq!(neighbours.due(question * SECOND), []);
         }
         let due = neighbours.due(34 * SECOND);
@@ -187,25 +250,52 @@ mod tests {
 
     #[test]
     fn an_answer_makes_it_young_again() {
-        let mut neighbours = Neighbours::default();
         let router = neighbour(1, 1);
-        ask(&mut neighbours, router, SECOND);
-        neighbours.hear(router, SECOND);
+        let mut neighbours = knowing(router);
         assert_eq!(neighbours.due(31 * SECOND).len(), 1);
-        assert!(!neighbours.hear(router, 31 * SECOND));
+        assert_eq!(hear(&mut neighbours, router, 31 * SECOND), None);
         assert_eq!(neighbours.due(60 * SECOND), []);
         assert_eq!(neighbours.due(61 * SECOND).len(), 1);
+        neighbours.confirm(router.uplink, router.address.get(), 61 * SECOND);
+        assert_eq!(neighbours.due(90 * SECOND), []);
+        assert_eq!(neighbours.due(91 * SECOND).len(), 1);
+    }
+
+    #[test]
+    fn only_what_is_known_can_be_confirmed() {
+        let mut neighbours = Neighbours::default();
+        let router = neighbour(1, 1);
+        neighbours.confirm(router.uplink, router.address.get(), SECOND);
+        assert_eq!(neighbours.iter().count(), 0);
     }
 
     #[test]
     fn what_the_policy_file_states_is_neither_asked_nor_changed() {
         let mut neighbours = Neighbours::default();
-        neighbours.state([neighbour(1, 1)]);
-        ask(&mut neighbours, neighbour(1, 1), SECOND);
-        assert!(!neighbours.hear(neighbour(1, 2), SECOND));
+        let stated = neighbour(1, 1);
+        let other = neighbour(1, 2);
+        neighbours.state([stated]);
+        assert_eq!(hear(&mut neighbours, other, SECOND), None);
+        // Frames that a worker held before leave for the MAC address that is stated.
+        ask(&mut neighbours, stated, SECOND);
+        let released = hear(&mut neighbours, other, SECOND);
+        assert_eq!(released, Some(NeighbourStep::Release(stated)));
+        neighbours.confirm(stated.uplink, stated.address.get(), SECOND);
         assert_eq!(neighbours.due(1000 * SECOND), []);
+        neighbours.forget(&stated);
+        assert_eq!(neighbours.iter().count(), 1);
         neighbours.state([]);
-        ask(&mut neighbours, neighbour(1, 1), SECOND);
-        assert!(neighbours.hear(neighbour(1, 2), SECOND));
+        ask(&mut neighbours, stated, SECOND);
+        let learnt = hear(&mut neighbours, other, SECOND);
+        assert_eq!(learnt, Some(NeighbourStep::Learn(other)));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_polled() {
+        let router = neighbour(1, 1);
+        let mut neighbours = knowing(router);
+        neighbours.forget(&router);
+        assert_eq!(neighbours.due(31 * SECOND), []);
+        assert_eq!(hear(&mut neighbours, router, 31 * SECOND), None);
     }
 }

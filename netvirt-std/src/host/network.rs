@@ -1,15 +1,16 @@
 //! What a host does in the provider network: it listens, asks, answers for its addresses and announces them.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use netvirt_core::policy::{Change, HostAddress, Neighbour, NextHop};
+use netvirt_core::edit::NoRoom;
+use netvirt_core::policy::{Change, Neighbour, NextHop};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
-use netvirt_core::{Prefix, ProviderAddress, UplinkId};
+use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 
 use super::addresses::{self, AddressStep};
 use super::neighbours::NeighbourStep;
 use super::{Host, HostError};
-use crate::switch::solicitation;
 use crate::worker::Event;
 
 /// How often a host looks whether something is due, and how often while addresses are probed.
@@ -17,73 +18,69 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOK_WHILE_PROBING: Duration = Duration::from_millis(10);
 
 impl Host {
-    /// Takes what a worker heard in the provider network.
-    pub fn hear(&mut self, event: Event) {
+    /// Takes what workers heard in the provider network, all of it with one change of the policy's copies.
+    pub fn hear(&mut self, events: impl IntoIterator<Item = Event>) {
+        let changes = events.into_iter().filter_map(|event| self.take(event));
+        let changes: Vec<Change> = changes.collect();
+        self.apply_state(&changes);
+    }
+
+    /// Takes one event. Yields how it changes the network's state, if it does.
+    fn take(&mut self, event: Event) -> Option<Change> {
+        let now = self.now();
         match event {
-            Event::Asked { uplink, address } => {
-                let now = self.now();
-                self.neighbours.ask(uplink, address, now);
-            }
+            Event::Asked { uplink, address } => self.neighbours.ask(uplink, address, now),
             Event::Neighbour {
                 uplink,
                 address,
                 mac,
+                overriding,
             } => {
-                if let Ok(address) = ProviderAddress::new(address) {
-                    let neighbour = Neighbour {
-                        uplink,
-                        address,
-                        mac,
-                    };
-                    self.hear_neighbour(neighbour);
-                }
+                let neighbour = Neighbour {
+                    uplink,
+                    address: ProviderAddress::new(address).ok()?,
+                    mac,
+                };
+                let step = self.neighbours.hear(neighbour, overriding, now)?;
+                return self.see_to_neighbour(step);
             }
-            Event::AddressConflict { address, mac } => {
-                let now = self.now();
-                if let Some(step) = self.addresses.conflict(address, now) {
-                    tracing::error!("{}", addresses::complaint(address, mac));
-                    self.see_to_address(step);
-                }
-            }
+            Event::Reachable { uplink, address } => self.neighbours.confirm(uplink, address, now),
+            Event::ListenerQuery => self.announcements.query(),
+            Event::AddressConflict { address, mac } => self.see_to_conflict(address, mac),
             Event::PathMtu { address, mtu } => {
-                let change = Change::SetPathMtu { address, mtu };
-                if self.apply_state(change) {
-                    tracing::info!(%address, mtu, "the path to a host carries smaller packets only");
-                    let now = self.now();
-                    self.path_mtus.learn(address, mtu, now);
-                }
+                let is_learnt = self.path_mtus.learn(address, mtu, now);
+                return is_learnt.then_some(Change::SetPathMtu { address, mtu });
             }
         }
+        None
     }
 
-    fn hear_neighbour(&mut self, neighbour: Neighbour) {
+    fn see_to_conflict(&mut self, address: ProviderAddress, mac: MacAddress) {
         let now = self.now();
-        if !self.neighbours.hear(neighbour, now) {
-            return;
-        }
-        if self.apply_state(Change::SetNeighbour(neighbour)) {
-            tracing::debug!(address = %neighbour.address, mac = %neighbour.mac, "a next hop is known");
-        }
-        for worker in &self.workers {
-            worker.tell(move |worker| worker.release(&neighbour));
+        if let Some(step) = self.addresses.conflict(address, now) {
+            tracing::error!("{}", addresses::complaint(address, mac));
+            self.see_to_address(step);
         }
     }
 
     /// Does what is due now.
     pub fn see_to_what_is_due(&mut self) {
         let now = self.now();
-        for step in self.addresses.due(now) {
-            self.see_to_address(step);
-        }
+        self.see_to_addresses();
         for owned in self.announcements.due(now) {
             self.send_announcement(&owned);
         }
+        if self.announcements.is_report_due(now) {
+            self.report_groups();
+        }
+        let mut changes = Vec::new();
         for step in self.neighbours.due(now) {
-            self.see_to_neighbour(step);
+            changes.extend(self.see_to_neighbour(step));
         }
         for address in self.path_mtus.due(now) {
-            self.apply_state(Change::RemovePathMtu { address });
+            changes.push(Change::RemovePathMtu { address });
         }
+        self.apply_state(&changes);
         self.look_after_devices();
         self.serve_machines();
     }
@@ -97,79 +94,121 @@ impl Host {
         }
     }
 
+    /// Does what is due now about the provider addresses.
+    pub(super) fn see_to_addresses(&mut self) {
+        let now = self.now();
+        for step in self.addresses.due(now) {
+            self.see_to_address(step);
+        }
+    }
+
     fn see_to_address(&mut self, step: AddressStep) {
         match step {
             AddressStep::Probe(own) => {
-                let mut frame = [0; LONGEST_MESSAGE];
-                if let Ok(length) = own.probe(&mut frame) {
-                    self.send(own.uplink, &frame[..length]);
-                }
+                self.send_if_any(own.uplink, |out| own.listener_report(out));
+                self.send_if_any(own.uplink, |out| own.probe(out).map(Some));
             }
             AddressStep::Change(own) => {
                 tracing::info!(address = %own.address, state = ?own.state, "a provider address");
-                self.apply_state(Change::SetAddressState {
+                self.apply_state(&[Change::SetAddressState {
                     address: own.address,
                     state: own.state,
-                });
+                }]);
                 self.announce();
             }
             AddressStep::Defend(own) => {
-                let owned = Owned {
-                    address: own.address.get(),
-                    mac: own.mac,
-                    vlan: own.vlan,
-                    uplink: own.uplink,
-                };
-                self.send_announcement(&owned);
+                if let Some(owned) = Owned::under(own.address.get(), &own) {
+                    self.send_announcement(&owned);
+                }
             }
         }
     }
 
-    fn see_to_neighbour(&mut self, step: NeighbourStep) {
+    /// Does what is to be done about a next hop. Yields how that changes the network's state, if it does.
+    fn see_to_neighbour(&mut self, step: NeighbourStep) -> Option<Change> {
         match step {
-            NeighbourStep::Ask(neighbour) => {
-                let next_hop = self.next_hop(&neighbour);
-                if let Some(question) = next_hop.and_then(|next_hop| solicitation(&next_hop)) {
-                    self.send(neighbour.uplink, &question.bytes);
-                }
+            NeighbourStep::Learn(neighbour) => Some(Change::SetNeighbour(neighbour)),
+            NeighbourStep::Release(neighbour) => {
+                self.release(vec![neighbour]);
+                None
+            }
+            NeighbourStep::Poll(neighbour) => {
+                let Some(next_hop) = self.next_hop(neighbour.uplink, neighbour.address.get())
+                else {
+                    tracing::debug!(address = %neighbour.address, "a next hop is not needed any more");
+                    self.neighbours.forget(&neighbour);
+                    return Some(removal(&neighbour));
+                };
+                self.send_if_any(neighbour.uplink, |out| {
+                    next_hop.poll(neighbour.mac, out).map(Some)
+                });
+                None
             }
             NeighbourStep::Forget(neighbour) => {
                 tracing::info!(address = %neighbour.address, "a next hop does not answer any more");
-                self.apply_state(Change::RemoveNeighbour {
-                    uplink: neighbour.uplink,
-                    address: neighbour.address,
-                });
+                Some(removal(&neighbour))
             }
         }
     }
 
-    /// How to ask for a neighbour: from the provider address whose network it is in.
-    fn next_hop(&self, neighbour: &Neighbour) -> Option<NextHop> {
-        let shares_prefix = |own: &&HostAddress| {
-            own.uplink == neighbour.uplink
-                && own.state.receives()
-                && Prefix::of(own.address.get(), own.prefix_length)
-                    .is_ok_and(|prefix| prefix.contains(neighbour.address.get()))
-        };
-        let own = self.addresses.iter().find(shares_prefix)?;
-        Some(NextHop {
-            uplink: own.uplink,
-            address: neighbour.address.get(),
-            vlan: own.vlan,
-            source: own.address.get(),
-            source_mac: own.mac,
-        })
+    /// How a next hop is asked for, if a path leads over it.
+    fn next_hop(&self, uplink: UplinkId, address: IpAddr) -> Option<NextHop> {
+        let live = self.policies().read();
+        live.next_hops()
+            .find(|next_hop| next_hop.uplink == uplink && next_hop.address == address)
     }
 
-    /// Applies a change of the network's state, and says whether that was possible.
-    pub(super) fn apply_state(&mut self, change: Change) -> bool {
-        match self.writer.apply_state(&[change]) {
+    /// Applies changes of the network's state, all at once if that is possible, otherwise those that are.
+    pub(super) fn apply_state(&mut self, changes: &[Change]) {
+        if changes.is_empty() {
+            return;
+        }
+        let is_whole = changes.len() > 1 && self.writer.apply_state(changes).is_ok();
+        let mut known = Vec::new();
+        for change in changes {
+            let is_taken = is_whole || self.apply_one(change);
+            match *change {
+                Change::SetNeighbour(neighbour) => {
+                    if is_taken {
+                        tracing::debug!(address = %neighbour.address, mac = %neighbour.mac, "a next hop is known");
+                    } else {
+                        self.neighbours.forget(&neighbour);
+                    }
+                    known.push(neighbour);
+                }
+                Change::SetPathMtu { address, mtu } if is_taken => {
+                    tracing::info!(%address, mtu, "the path to a host carries smaller packets only");
+                }
+                Change::SetPathMtu { address, .. } => self.path_mtus.forget(address),
+                _ => {}
+            }
+        }
+        self.release(known);
+    }
+
+    fn apply_one(&mut self, change: &Change) -> bool {
+        match self.writer.apply_state(&[*change]) {
             Ok(()) => true,
             Err(refused) => {
-                let error = HostError::refused(&refused, &[change]);
+                let error = HostError::refused(&refused, &[*change]);
                 tracing::warn!(%error, "what the network said is not taken");
                 false
             }
+        }
+    }
+
+    /// Has all workers send what waits for these next hops.
+    pub(super) fn release(&self, neighbours: Vec<Neighbour>) {
+        if neighbours.is_empty() {
+            return;
+        }
+        for worker in &self.workers {
+            let neighbours = neighbours.clone();
+            worker.tell(move |worker| {
+                for neighbour in &neighbours {
+                    worker.release(neighbour);
+                }
+            });
         }
     }
 
@@ -182,17 +221,35 @@ impl Host {
     }
 
     fn send_announcement(&self, owned: &Owned) {
-        let mut frame = [0; LONGEST_MESSAGE];
-        if let Ok(length) = owned.announcement(&mut frame) {
-            self.send(owned.uplink, &frame[..length]);
+        self.send_if_any(owned.uplink, |out| owned.listener_report(out));
+        self.send_if_any(owned.uplink, |out| owned.announcement(out).map(Some));
+    }
+
+    /// Tells switches that snoop which groups questions for our addresses go to.
+    fn report_groups(&self) {
+        for owned in self.policies().read().owned_addresses() {
+            self.send_if_any(owned.uplink, |out| owned.listener_report(out));
         }
     }
 
-    /// Sends a frame of the switch's own. The first worker does: one is enough.
-    fn send(&self, uplink: UplinkId, frame: &[u8]) {
-        let frame = frame.to_vec();
-        if let Some(worker) = self.workers.first() {
-            worker.tell(move |worker| worker.send(uplink, &frame));
+    /// Sends a frame of the switch's own, if there is one to send. The first worker does: one is enough.
+    fn send_if_any(
+        &self,
+        uplink: UplinkId,
+        write: impl FnOnce(&mut [u8]) -> Result<Option<usize>, NoRoom>,
+    ) {
+        let mut frame = [0; LONGEST_MESSAGE];
+        if let Ok(Some(length)) = write(&mut frame)
+            && let Some(worker) = self.workers.first()
+        {
+            worker.tell(move |worker| worker.send(uplink, &frame[..length]));
         }
+    }
+}
+
+const fn removal(neighbour: &Neighbour) -> Change {
+    Change::RemoveNeighbour {
+        uplink: neighbour.uplink,
+        address: neighbour.address,
     }
 }

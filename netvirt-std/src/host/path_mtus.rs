@@ -26,14 +26,24 @@ pub(super) struct PathMtus {
 }
 
 impl PathMtus {
-    /// Something was learnt.
-    pub fn learn(&mut self, address: ProviderAddress, mtu: u16, now: Duration) {
+    /// A path is said to have an MTU. Says whether that is learnt: it is below what was known.
+    pub fn learn(&mut self, address: ProviderAddress, mtu: u16, now: Duration) -> bool {
+        let known = self.learnt.get(&address);
+        if known.is_some_and(|known| known.mtu <= mtu) {
+            return false;
+        }
         let learnt = LearntMtu {
             address,
             mtu,
             learnt: now,
         };
         self.learnt.insert(address, learnt);
+        true
+    }
+
+    /// What was learnt of a path could not be used.
+    pub fn forget(&mut self, address: ProviderAddress) {
+        self.learnt.remove(&address);
     }
 
     /// Those that are too old now; they are forgotten already.
@@ -64,11 +74,23 @@ mod tests {
         let address = ProviderAddress::new([192, 168, 4, 22].into()).unwrap();
         let mut mtus = PathMtus::default();
         let start = Duration::from_secs(5);
-        mtus.learn(address, 1400, start);
-        mtus.learn(address, 1300, start);
+        assert!(mtus.learn(address, 1400, start));
+        assert!(mtus.learn(address, 1300, start));
         assert_eq!(mtus.iter().map(|mtu| mtu.mtu).collect::<Vec<_>>(), [1300]);
         assert_eq!(mtus.due(start + LIFETIME - Duration::from_nanos(1)), []);
         assert_eq!(mtus.due(start + LIFETIME), [address]);
         assert_eq!(mtus.iter().count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_less_than_what_is_known_is_not_learnt() {
+        let address = ProviderAddress::new([192, 168, 4, 22].into()).unwrap();
+        let mut mtus = PathMtus::default();
+        assert!(mtus.learn(address, 1400, Duration::ZERO));
+        for mtu in [1400, 1401] {
+            assert!(!mtus.learn(address, mtu, LIFETIME / 2));
+        }
+        assert_eq!(mtus.due(LIFETIME), [address]);
+        assert!(mtus.learn(address, 1400, LIFETIME));
     }
 }

@@ -1,5 +1,6 @@
 //! The thread that a host belongs to, and how others reach it.
 
+use std::ops::ControlFlow;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
 
@@ -82,20 +83,47 @@ impl HostHandle {
 }
 
 /// Runs a host until it is told to stop.
+///
+/// What waits is taken before what is due is done: an address is not found unique while a conflict about it waits.
 pub fn serve(mut host: Host, inbox: &Inbox) {
     yield_to_workers();
     let mut due = Instant::now();
     loop {
+        let patience = due.saturating_duration_since(Instant::now());
+        let first = match inbox.messages.recv_timeout(patience) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let waiting = first.into_iter().chain(inbox.messages.try_iter());
+        if host.take_messages(waiting.take(ROOM)).is_break() {
+            return;
+        }
+        // A request may have brought what is due earlier.
         let now = Instant::now();
+        due = due.min(now + host.next_look());
         if now >= due {
             host.see_to_what_is_due();
             due = now + host.next_look();
         }
-        match inbox.messages.recv_timeout(due.duration_since(now)) {
-            Ok(Message::Heard(event)) => host.hear(event),
-            Ok(Message::Request(request)) => request(&mut host),
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            Err(RecvTimeoutError::Timeout) => {}
+    }
+}
+
+impl Host {
+    /// Takes messages in their order, those that were heard in a row at once. Breaks where it is told to stop.
+    fn take_messages(&mut self, messages: impl Iterator<Item = Message>) -> ControlFlow<()> {
+        let mut heard = Vec::new();
+        for message in messages {
+            match message {
+                Message::Heard(event) => heard.push(event),
+                Message::Request(request) => {
+                    self.hear(heard.drain(..));
+                    request(self);
+                }
+                Message::Stop => return ControlFlow::Break(()),
+            }
         }
+        self.hear(heard);
+        ControlFlow::Continue(())
     }
 }

@@ -43,7 +43,18 @@ pub enum Event {
         address: IpAddr,
         /// The MAC address told.
         mac: MacAddress,
+        /// Whether it replaces another one that is known already.
+        overriding: bool,
     },
+    /// A machine of the provider network answered that it is there, without telling its MAC address.
+    Reachable {
+        /// Where it was heard.
+        uplink: UplinkId,
+        /// Whose answer it is.
+        address: IpAddr,
+    },
+    /// A router of the provider network asks which multicast groups are listened to.
+    ListenerQuery,
     /// Another machine uses a provider address of this host.
     AddressConflict {
         /// The address.

@@ -263,11 +263,17 @@ impl Outbox {
                 uplink,
                 address,
                 mac,
+                overriding,
             } => (self.events)(Event::Neighbour {
                 uplink,
                 address,
                 mac,
+                overriding,
             }),
+            Punt::Reachable { uplink, address } => {
+                (self.events)(Event::Reachable { uplink, address });
+            }
+            Punt::ListenerQuery { .. } => (self.events)(Event::ListenerQuery),
             Punt::AddressConflict { address, mac, .. } => {
                 (self.events)(Event::AddressConflict { address, mac });
             }

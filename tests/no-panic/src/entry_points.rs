@@ -108,6 +108,14 @@ entry_points! {
         decided
     }
     fn owned_announcement(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.announcement(out).ok() }
+    fn owned_listener_report(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.listener_report(out).ok()? }
+    fn host_address_listener_report(own: &HostAddress, out: &mut [u8]) -> Option<usize> {
+        own.listener_report(out).ok()?
+    }
+    fn next_hop_poll(next_hop: &NextHop, mac: MacAddress, out: &mut [u8]) -> Option<usize> {
+        next_hop.poll(mac, out).ok()
+    }
+    fn policy_next_hops(policy: &Policy<'_>) -> usize { policy.next_hops().count() }
     fn host_address_probe(own: &HostAddress, out: &mut [u8]) -> Option<usize> { own.probe(out).ok() }
     fn policy_is_usable(policy: &Policy<'_>, record: &LookupRecord, route: &CustomerRoute) -> bool {
         policy.is_usable(record) && policy.is_usable_route(route)
