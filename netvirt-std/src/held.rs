@@ -5,9 +5,10 @@ use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
+use netvirt_core::datapath::DropReason;
 use netvirt_core::policy::NextHop;
 
-use crate::switch::Sent;
+use crate::switch::{Sent, solicitation};
 
 /// Next hops that are asked for at the same time.
 const MOST_NEXT_HOPS: usize = 64;
@@ -17,10 +18,6 @@ const MOST_FRAMES: usize = 3;
 const ASK_AGAIN: u64 = 1_000_000_000;
 /// Nanoseconds until what waits is given up: three questions (RFC 4861 §10, MAX_MULTICAST_SOLICIT).
 const GIVE_UP: u64 = 3 * ASK_AGAIN;
-
-/// There is no room for the frame.
-#[derive(Debug)]
-pub(crate) struct QueueFull;
 
 #[derive(Debug)]
 struct Waiting {
@@ -37,22 +34,33 @@ pub(crate) struct HeldFrames {
 }
 
 impl HeldFrames {
-    /// Whether a next hop that a frame has to wait for is to be asked, for the first time or once more.
-    pub fn is_to_be_asked(&mut self, next_hop: &NextHop, now: u64) -> Result<bool, QueueFull> {
+    /// Keeps a frame until its next hop is known. If that is to be asked for, for the first time or once more, the
+    /// question is added to `questions`, even if there is no room for the frame: the last one may have been lost.
+    pub fn keep(
+        &mut self,
+        next_hop: &NextHop,
+        frame: Sent,
+        now: u64,
+        questions: &mut Vec<Sent>,
+    ) -> Result<(), DropReason> {
         let has_room = self.next_hops.len() < MOST_NEXT_HOPS;
-        match self.next_hops.entry(key_of(next_hop)) {
-            Entry::Vacant(place) if has_room => {
-                place.insert(Waiting {
-                    next_hop: *next_hop,
-                    first_asked: now,
-                    last_asked: now,
-                    frames: Vec::new(),
-                });
-                Ok(true)
+        let (waiting, is_to_be_asked) = match self.next_hops.entry(key_of(next_hop)) {
+            Entry::Vacant(place) if has_room => (place.insert(Waiting::new(next_hop, now)), true),
+            Entry::Vacant(_) => return Err(DropReason::NeighbourQueueFull),
+            Entry::Occupied(place) => {
+                let waiting = place.into_mut();
+                let is_asked_again = waiting.is_asked_again(now);
+                (waiting, is_asked_again)
             }
-            Entry::Vacant(_) => Err(QueueFull),
-            Entry::Occupied(mut place) => Ok(place.get_mut().is_asked_again(now)),
+        };
+        if is_to_be_asked {
+            questions.extend(solicitation(next_hop));
         }
+        if waiting.frames.len() == MOST_FRAMES {
+            return Err(DropReason::NeighbourQueueFull);
+        }
+        waiting.frames.push(frame);
+        Ok(())
     }
 
     /// The next hops that are to be asked once more.
@@ -64,16 +72,6 @@ impl HeldFrames {
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.next_hops.is_empty()
-    }
-
-    /// Keeps a frame for a next hop that was asked.
-    pub fn keep(&mut self, next_hop: &NextHop, frame: Sent) -> Result<(), QueueFull> {
-        let waiting = self.next_hops.get_mut(&key_of(next_hop)).ok_or(QueueFull)?;
-        if waiting.frames.len() == MOST_FRAMES {
-            return Err(QueueFull);
-        }
-        waiting.frames.push(frame);
-        Ok(())
     }
 
     /// What waited for a next hop; none if it was not asked for.
@@ -94,6 +92,16 @@ impl HeldFrames {
 }
 
 impl Waiting {
+    /// A next hop that is asked for now.
+    fn new(next_hop: &NextHop, now: u64) -> Self {
+        Self {
+            next_hop: *next_hop,
+            first_asked: now,
+            last_asked: now,
+            frames: Vec::new(),
+        }
+    }
+
     /// Whether it is time to ask again; if so, that is taken for done.
     fn is_asked_again(&mut self, now: u64) -> bool {
         let is_due = now.saturating_sub(self.last_asked) >= ASK_AGAIN;

@@ -11,7 +11,7 @@ use netvirt_core::table::Seed;
 use netvirt_core::trace::{Observer, Unobserved};
 use netvirt_core::{PortId, ProviderAddress, UplinkId, Vsid};
 
-use crate::held::{HeldFrames, QueueFull};
+use crate::held::HeldFrames;
 use crate::memory::HostCapacity;
 
 /// Where a frame leaves the switch.
@@ -313,13 +313,7 @@ fn carry_out(
         return Ok(());
     };
     let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
-    // The question is asked again even if there is no room for the frame: the first one may have been lost.
-    let is_to_be_asked = held.is_to_be_asked(&next_hop, now);
-    if is_to_be_asked.map_err(|QueueFull| DropReason::NeighbourQueueFull)? {
-        sent.push(solicitation(&next_hop).ok_or(DropReason::NoPath)?);
-    }
-    held.keep(&next_hop, outgoing)
-        .map_err(|QueueFull| DropReason::NeighbourQueueFull)
+    held.keep(&next_hop, outgoing, now, sent)
 }
 
 /// The frame that a verdict makes: the edited frame, or the answer to it. A frame that is to be held still lacks

@@ -15,6 +15,8 @@ use netvirt_core::datapath::DropReason;
 use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_core::policy::AddressState;
 use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
+use netvirt_std::capture::CaptureReader;
+use netvirt_std::capture::live::{CaptureSender, LiveCapture};
 use netvirt_std::device::memory::{MemoryReceiver, MemorySender, cable};
 use netvirt_std::device::{BATCH, Capabilities, Outgoing, Received, Receiver, Sender};
 use netvirt_std::host::{Devices, Host, HostError, HostHandle, HostOptions, Queue, serve};
@@ -228,11 +230,17 @@ struct Running {
 
 impl Running {
     fn start(policy: &str, name: &str, uplink: End, detection: Duration) -> Self {
-        Self::start_with_queues(policy, name, vec![uplink], detection)
+        Self::start_with_queues(policy, name, vec![uplink], detection, None)
     }
 
-    /// The same with a worker for each cable of the uplink.
-    fn start_with_queues(policy: &str, name: &str, uplink: Vec<End>, detection: Duration) -> Self {
+    /// The same with a worker for each cable of the uplink, and a capture.
+    fn start_with_queues(
+        policy: &str,
+        name: &str,
+        uplink: Vec<End>,
+        detection: Duration,
+        capture: Option<CaptureSender>,
+    ) -> Self {
         let workers = uplink.len();
         let file = file(policy);
         let drawer = Drawer::default();
@@ -254,7 +262,7 @@ impl Running {
         };
         let (handle, inbox) = HostHandle::new();
         let listener = handle.listener();
-        let host = Host::start(&file, name, &options, Box::new(drawer), listener, None).unwrap();
+        let host = Host::start(&file, name, &options, Box::new(drawer), listener, capture).unwrap();
         running.handle = handle;
         running.thread = Some(thread::spawn(move || serve(host, &inbox)));
         running
@@ -431,7 +439,7 @@ fn an_answer_that_another_worker_hears_releases_what_waits() {
     let (near, mut far): (Vec<_>, Vec<_>) =
         cables.map(|[near, far]| (near, far)).into_iter().unzip();
     let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
-    let mut host = Running::start_with_queues(&policy, "host-1", near, Duration::ZERO);
+    let mut host = Running::start_with_queues(&policy, "host-1", near, Duration::ZERO, None);
     host.machine("blue-1").send(&blue_1_to_2());
     until_asked(&mut far[0], "192.168.4.22");
     far[1].send(&host_2_answers());
@@ -609,6 +617,31 @@ fn groups_are_reported_before_an_address_is_probed_and_announced_and_when_a_rout
     assert_eq!(kind_of(&report), 143);
     // The solicited-node group of the address.
     assert!(report.ends_with(&[0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0xff, 0, 0, 0x11]));
+}
+
+#[test]
+fn a_capture_shows_what_caused_a_message_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("host-1.pcapng");
+    let (capture, recording) = LiveCapture::start(&path).unwrap();
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let mut host =
+        Running::start_with_queues(&policy, "host-1", vec![near], Duration::ZERO, Some(capture));
+    let asked = arp(1, (BLUE_1, "10.0.0.5"), (NOBODY, "10.0.0.7"));
+    let asked = ethernet(BROADCAST, BLUE_1, 0x0806, &asked);
+    host.machine("blue-1").send(&asked);
+    let answered = host.machine("blue-1").receive();
+    let held = blue_1_to_2();
+    host.machine("blue-1").send(&held);
+    let question = until_asked(&mut uplink, "192.168.4.22");
+    drop(host);
+    recording.finish().unwrap();
+    let captured = CaptureReader::open(&path).unwrap();
+    let captured: Vec<_> = captured.map(|frame| frame.unwrap().bytes).collect();
+    let position = |wanted: &Vec<u8>| captured.iter().position(|frame| frame == wanted).unwrap();
+    assert!(position(&asked) < position(&answered));
+    assert!(position(&held) < position(&question));
 }
 
 #[test]

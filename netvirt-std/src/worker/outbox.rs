@@ -13,7 +13,7 @@ use super::Event;
 use super::senders::Senders;
 use crate::capture::live::CaptureSender;
 use crate::device::{BATCH, Capabilities, Outgoing};
-use crate::held::{HeldFrames, QueueFull};
+use crate::held::HeldFrames;
 use crate::switch::{Egress, Sent, answer, solicitation};
 
 /// Where everything leaves a worker.
@@ -25,6 +25,8 @@ pub(super) struct Outbox {
     /// Room for the new fronts of a batch.
     fronts: Box<[[u8; DETACHED_ROOM]; BATCH]>,
     departures: Vec<Departure>,
+    /// What a frame of the batch caused: the answer to it, or the question for its next hop.
+    messages: Vec<Sent>,
 }
 
 /// A frame of the batch that is ready to leave: a front in the room of its number, and the rest of the frame as it
@@ -47,6 +49,7 @@ impl Outbox {
             events: Box::new(events),
             fronts: Box::new([[0; DETACHED_ROOM]; BATCH]),
             departures: Vec::with_capacity(BATCH),
+            messages: Vec::new(),
         }
     }
 
@@ -68,6 +71,12 @@ impl Outbox {
             }
             if let Some(capture) = &self.capture {
                 capture.came(frame.ingress, frame.window, verdict.reason.or(lost));
+            }
+            // Comes behind, so that a capture shows the cause first.
+            if let Err(reason) = self.send_messages()
+                && let Outcome::Reply(_) = verdict.outcome
+            {
+                counters.lost(frame, verdict, reason);
             }
         }
         self.depart(frames, verdicts, counters);
@@ -173,8 +182,16 @@ impl Outbox {
     }
 
     fn reply(&mut self, reply: &Reply, frame: &Frame<'_>) -> Result<(), DropReason> {
-        let answer = answer(reply, frame)?;
-        self.send(answer.egress, &answer.bytes)
+        self.messages.push(answer(reply, frame)?);
+        Ok(())
+    }
+
+    /// Sends what the last frame caused. A question that is lost is asked again, an answer is not given again.
+    fn send_messages(&mut self) -> Result<(), DropReason> {
+        while let Some(message) = self.messages.pop() {
+            self.send(message.egress, &message.bytes)?;
+        }
+        Ok(())
     }
 
     /// Sends a frame that lies in one piece.
@@ -204,28 +221,31 @@ impl Outbox {
         let next_hop = policy.next_hop(path).ok_or(DropReason::NoPath)?;
         let egress = Egress::Uplink(next_hop.uplink);
         let departure = self.edit(number, egress, edit, frame, Capabilities::default())?;
-        // The question is asked again even if there is no room for the frame: the first one may have been lost.
-        let is_to_be_asked = self.held.is_to_be_asked(&next_hop, now);
-        if is_to_be_asked.map_err(|QueueFull| DropReason::NeighbourQueueFull)? {
-            self.ask(&next_hop);
-        }
         let front = &self.fronts[number][departure.front];
         let bytes = [front, &frame.window[departure.rest]].concat();
-        self.held
-            .keep(&next_hop, Sent::whole(egress, bytes))
-            .map_err(|QueueFull| DropReason::NeighbourQueueFull)
+        let waiting = Sent::whole(egress, bytes);
+        let caused = self.messages.len();
+        let kept = self.held.keep(&next_hop, waiting, now, &mut self.messages);
+        if self.messages.len() > caused {
+            self.tell_asked(&next_hop);
+        }
+        kept
     }
 
     fn ask(&mut self, next_hop: &NextHop) {
         if let Some(question) = solicitation(next_hop) {
-            // Told first: the answer may be told by another worker before this one goes on.
-            (self.events)(Event::Asked {
-                uplink: next_hop.uplink,
-                address: next_hop.address,
-            });
+            self.tell_asked(next_hop);
             // What is lost here is asked again.
             let _ = self.send(question.egress, &question.bytes);
         }
+    }
+
+    /// Comes before the question: the answer may be told by another worker before this one goes on.
+    fn tell_asked(&self, next_hop: &NextHop) {
+        (self.events)(Event::Asked {
+            uplink: next_hop.uplink,
+            address: next_hop.address,
+        });
     }
 
     /// Whether frames wait for next hops.
