@@ -6,22 +6,26 @@ use std::io::BufWriter;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvError, TryRecvError};
 use std::thread::{self, JoinHandle};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use netvirt_core::datapath::{DropReason, Ingress};
+// The standard library's channel does not reserve a place in advance.
+use tokio::sync::mpsc::{self, error::TryRecvError};
 
-use super::{CaptureError, CaptureWriter, Direction, InterfaceId};
+use super::{CaptureError, CaptureFault, CaptureWriter, Direction, InterfaceId};
+use crate::scheduling;
 use crate::switch::Egress;
 
 /// Frames that may wait for being written.
 const ROOM: usize = 4096;
+/// The name of the thread that writes.
+const THREAD: &str = "capture";
 
 /// Takes frames for a capture. What the file cannot take in time is left out and counted.
 #[derive(Debug, Clone)]
 pub struct CaptureSender {
-    frames: mpsc::SyncSender<Message>,
+    frames: mpsc::Sender<Message>,
     missed: Arc<AtomicU64>,
 }
 
@@ -40,12 +44,12 @@ enum Message {
 impl CaptureSender {
     /// What is called so from now on in the capture.
     pub fn name(&self, place: Ingress, name: &str) {
-        self.send(Message::Name(place, name.to_owned()));
+        self.send(|| Message::Name(place, name.to_owned()));
     }
 
     /// A frame came into the switch, and was refused or not.
     pub fn came(&self, place: Ingress, bytes: &[u8], refusal: Option<DropReason>) {
-        self.send(Message::Frame {
+        self.send(|| Message::Frame {
             time: now(),
             place,
             direction: Direction::Inbound,
@@ -56,7 +60,7 @@ impl CaptureSender {
 
     /// A frame in two pieces left the switch.
     pub fn left(&self, egress: Egress, front: &[u8], rest: &[u8]) {
-        self.send(Message::Frame {
+        self.send(|| Message::Frame {
             time: now(),
             place: match egress {
                 Egress::Port(port) => Ingress::Port(port),
@@ -68,9 +72,13 @@ impl CaptureSender {
         });
     }
 
-    fn send(&self, message: Message) {
-        if self.frames.try_send(message).is_err() {
-            self.missed.fetch_add(1, Ordering::Relaxed);
+    /// Nothing is copied that there is no room for.
+    fn send(&self, message: impl FnOnce() -> Message) {
+        match self.frames.try_reserve() {
+            Ok(place) => place.send(message()),
+            Err(_) => {
+                self.missed.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }
@@ -89,7 +97,7 @@ impl LiveCapture {
     /// The file cannot be made or written.
     pub fn start(path: &Path) -> Result<(CaptureSender, Self), CaptureError> {
         let writer = CaptureWriter::create(path)?;
-        let (frames, received) = mpsc::sync_channel(ROOM);
+        let (frames, mut received) = mpsc::channel(ROOM);
         let missed = Arc::new(AtomicU64::new(0));
         let sender = CaptureSender {
             frames,
@@ -100,10 +108,14 @@ impl LiveCapture {
             names: HashMap::new(),
             interfaces: HashMap::new(),
         };
-        let thread = thread::spawn(move || {
-            recording.record(&received)?;
-            recording.writer.finish().map(|_file| ())
-        });
+        let thread = thread::Builder::new()
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                scheduling::yield_to_workers();
+                recording.record(&mut received)?;
+                recording.writer.finish().map(|_file| ())
+            })
+            .map_err(|error| CaptureError::in_file(path, CaptureFault::Io(error)))?;
         Ok((sender, Self { missed, thread }))
     }
 
@@ -126,7 +138,7 @@ struct Recording {
 }
 
 impl Recording {
-    fn record(&mut self, messages: &mpsc::Receiver<Message>) -> Result<(), CaptureError> {
+    fn record(&mut self, messages: &mut mpsc::Receiver<Message>) -> Result<(), CaptureError> {
         loop {
             match messages.try_recv() {
                 Ok(message) => self.take(message)?,
@@ -134,9 +146,9 @@ impl Recording {
                 // Nothing else is to be done, so whoever follows the file need not wait either.
                 Err(TryRecvError::Empty) => {
                     self.writer.flush()?;
-                    match messages.recv() {
-                        Ok(message) => self.take(message)?,
-                        Err(RecvError) => return Ok(()),
+                    match messages.blocking_recv() {
+                        Some(message) => self.take(message)?,
+                        None => return Ok(()),
                     }
                 }
             }
@@ -180,4 +192,57 @@ impl Recording {
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_nanos() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use netvirt_core::UplinkId;
+
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_counted_and_not_copied() {
+        let (frames, _received) = mpsc::channel(1);
+        let sender = CaptureSender {
+            frames,
+            missed: Arc::default(),
+        };
+        sender.came(Ingress::Uplink(UplinkId(0)), &[1; 60], None);
+        assert_eq!(sender.missed.load(Ordering::Relaxed), 0);
+        sender.send(|| panic!("copied"));
+        assert_eq!(sender.missed.load(Ordering::Relaxed), 1);
+    }
+
+    /// The niceness of the threads that write, `proc_pid_stat(5)`.
+    fn niceness() -> Vec<i32> {
+        const NICE: usize = 19;
+        let threads = fs::read_dir("/proc/self/task").unwrap();
+        // Those of other tests may end meanwhile.
+        let stat = |thread: fs::DirEntry| fs::read_to_string(thread.path().join("stat")).ok();
+        threads
+            .filter_map(|thread| stat(thread.unwrap()))
+            .filter(|stat| stat.contains(&format!("({THREAD})")))
+            .map(|stat| {
+                let (_, fields) = stat.rsplit_once(')').unwrap();
+                let mut fields = fields.split_whitespace();
+                fields.nth(NICE - 3).unwrap().parse().unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn workers_go_before_the_thread_that_writes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("live.pcapng");
+        let (sender, recording) = LiveCapture::start(&path).unwrap();
+        // It writes when it has begun.
+        while fs::metadata(&path).unwrap().len() == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(niceness(), [10]);
+        drop(sender);
+        assert_eq!(recording.finish().unwrap(), 0);
+    }
 }
