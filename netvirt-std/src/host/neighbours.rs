@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use netvirt_core::UplinkId;
-use netvirt_core::policy::Neighbour;
+use netvirt_core::policy::{Neighbour, NextHop};
 
 /// How long a next hop is believed without being heard (RFC 4861 §10, REACHABLE_TIME).
 const REACHABLE: Duration = Duration::from_secs(30);
@@ -34,9 +34,9 @@ pub(super) enum NeighbourStep {
     Learn(Neighbour),
     /// Its MAC address was known, and what waits for it can leave.
     Release(Neighbour),
-    /// It is to be asked whether it is still there.
-    Poll(Neighbour),
-    /// It did not answer.
+    /// It is to be asked, in this way, whether it is still there.
+    Poll(Neighbour, NextHop),
+    /// It did not answer, or no path leads over it any more.
     Forget(Neighbour),
 }
 
@@ -113,14 +113,19 @@ impl Neighbours {
         }
     }
 
-    /// A next hop is not needed, or there was no room for it: it is known no more, unless it is stated.
+    /// There was no room for a next hop: it is not known, unless it is stated.
     pub fn forget(&mut self, neighbour: &Neighbour) {
         self.known
             .retain(|key, known| *key != key_of(neighbour) || known.heard.is_none());
     }
 
-    /// What is due at this time. A next hop that is to be forgotten is so already.
-    pub fn due(&mut self, now: Duration) -> Vec<NeighbourStep> {
+    /// What is due at this time. A next hop that is to be forgotten is so already. `next_hop_of` says how a neighbour is
+    /// asked if a path leads over it.
+    pub fn due(
+        &mut self,
+        now: Duration,
+        next_hop_of: impl Fn(&Neighbour) -> Option<NextHop>,
+    ) -> Vec<NeighbourStep> {
         self.asked.retain(|_, asked| now < *asked + AWAITED);
         let mut steps = Vec::new();
         self.known.retain(|_, known| {
@@ -130,13 +135,14 @@ impl Neighbours {
             if now < heard + REACHABLE || now < known.last_question + ASK_AGAIN {
                 return true;
             }
-            if known.questions == MOST_QUESTIONS {
+            let next_hop = next_hop_of(&known.neighbour);
+            let Some(next_hop) = next_hop.filter(|_| known.questions < MOST_QUESTIONS) else {
                 steps.push(NeighbourStep::Forget(known.neighbour));
                 return false;
-            }
+            };
             known.questions += 1;
             known.last_question = now;
-            steps.push(NeighbourStep::Poll(known.neighbour));
+            steps.push(NeighbourStep::Poll(known.neighbour, next_hop));
             true
         });
         steps
@@ -170,6 +176,25 @@ mod tests {
 
     fn ask(neighbours: &mut Neighbours, neighbour: Neighbour, now: Duration) {
         neighbours.ask(neighbour.uplink, neighbour.address.get(), now);
+    }
+
+    fn next_hop_of(neighbour: &Neighbour) -> Option<NextHop> {
+        Some(NextHop {
+            uplink: neighbour.uplink,
+            address: neighbour.address.get(),
+            vlan: None,
+            source: [192, 168, 4, 11].into(),
+            source_mac: MacAddress([2, 0, 0, 0, 0, 11]),
+        })
+    }
+
+    fn poll(neighbour: Neighbour) -> NeighbourStep {
+        NeighbourStep::Poll(neighbour, next_hop_of(&neighbour).unwrap())
+    }
+
+    /// What is due while paths lead over all next hops.
+    fn due(neighbours: &mut Neighbours, now: Duration) -> Vec<NeighbourStep> {
+        neighbours.due(now, next_hop_of)
     }
 
     /// Hears an advertisement that overrides, as those of ARP do.
@@ -224,10 +249,10 @@ mod tests {
         let other = neighbour(1, 2);
         assert_eq!(neighbours.hear(other, false, 20 * SECOND), None);
         assert_eq!(neighbours.iter().next().unwrap().neighbour, router);
-        assert_eq!(neighbours.due(31 * SECOND), [NeighbourStep::Poll(router)]);
+        assert_eq!(due(&mut neighbours, 31 * SECOND), [poll(router)]);
         // It confirms, and it is the answer for who has none yet.
         assert_eq!(neighbours.hear(router, false, 31 * SECOND), None);
-        assert_eq!(neighbours.due(60 * SECOND), []);
+        assert_eq!(due(&mut neighbours, 60 * SECOND), []);
         ask(&mut neighbours, neighbour(2, 2), SECOND);
         let learnt = neighbours.hear(neighbour(2, 2), false, SECOND);
         assert_eq!(learnt, Some(NeighbourStep::Learn(neighbour(2, 2))));
@@ -237,14 +262,14 @@ mod tests {
     fn who_is_silent_is_asked_three_times_and_forgotten() {
         let router = neighbour(1, 1);
         let mut neighbours = knowing(router);
-        assert_eq!(neighbours.due(30 * SECOND), []);
+        assert_eq!(due(&mut neighbours, 30 * SECOND), []);
         for question in 31..34 {
-            let due = neighbours.due(question * SECOND);
-            assert_eq!(due, [NeighbourStep::Poll(router)]);
-            assert_eq!(neighbours.due(question * SECOND), []);
+            let steps = due(&mut neighbours, question * SECOND);
+            assert_eq!(steps, [poll(router)]);
+            assert_eq!(due(&mut neighbours, question * SECOND), []);
         }
-        let due = neighbours.due(34 * SECOND);
-        assert_eq!(due, [NeighbourStep::Forget(router)]);
+        let steps = due(&mut neighbours, 34 * SECOND);
+        assert_eq!(steps, [NeighbourStep::Forget(router)]);
         assert_eq!(neighbours.iter().count(), 0);
     }
 
@@ -252,13 +277,13 @@ mod tests {
     fn an_answer_makes_it_young_again() {
         let router = neighbour(1, 1);
         let mut neighbours = knowing(router);
-        assert_eq!(neighbours.due(31 * SECOND).len(), 1);
+        assert_eq!(due(&mut neighbours, 31 * SECOND).len(), 1);
         assert_eq!(hear(&mut neighbours, router, 31 * SECOND), None);
-        assert_eq!(neighbours.due(60 * SECOND), []);
-        assert_eq!(neighbours.due(61 * SECOND).len(), 1);
+        assert_eq!(due(&mut neighbours, 60 * SECOND), []);
+        assert_eq!(due(&mut neighbours, 61 * SECOND).len(), 1);
         neighbours.confirm(router.uplink, router.address.get(), 61 * SECOND);
-        assert_eq!(neighbours.due(90 * SECOND), []);
-        assert_eq!(neighbours.due(91 * SECOND).len(), 1);
+        assert_eq!(due(&mut neighbours, 90 * SECOND), []);
+        assert_eq!(due(&mut neighbours, 91 * SECOND).len(), 1);
     }
 
     #[test]
@@ -281,7 +306,7 @@ mod tests {
         let released = hear(&mut neighbours, other, SECOND);
         assert_eq!(released, Some(NeighbourStep::Release(stated)));
         neighbours.confirm(stated.uplink, stated.address.get(), SECOND);
-        assert_eq!(neighbours.due(1000 * SECOND), []);
+        assert_eq!(due(&mut neighbours, 1000 * SECOND), []);
         neighbours.forget(&stated);
         assert_eq!(neighbours.iter().count(), 1);
         neighbours.state([]);
@@ -291,11 +316,21 @@ mod tests {
     }
 
     #[test]
+    fn over_whom_no_path_leads_is_forgotten_instead_of_polled() {
+        let router = neighbour(1, 1);
+        let mut neighbours = knowing(router);
+        assert_eq!(neighbours.due(30 * SECOND, |_| None), []);
+        let due = neighbours.due(31 * SECOND, |_| None);
+        assert_eq!(due, [NeighbourStep::Forget(router)]);
+        assert_eq!(neighbours.iter().count(), 0);
+    }
+
+    #[test]
     fn what_is_forgotten_is_not_polled() {
         let router = neighbour(1, 1);
         let mut neighbours = knowing(router);
         neighbours.forget(&router);
-        assert_eq!(neighbours.due(31 * SECOND), []);
+        assert_eq!(due(&mut neighbours, 31 * SECOND), []);
         assert_eq!(hear(&mut neighbours, router, 31 * SECOND), None);
     }
 }

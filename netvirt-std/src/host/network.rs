@@ -1,10 +1,9 @@
 //! What a host does in the provider network: it listens, asks, answers for its addresses and announces them.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use netvirt_core::edit::NoRoom;
-use netvirt_core::policy::{Change, Neighbour, NextHop};
+use netvirt_core::policy::{Change, Neighbour};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
 use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 
@@ -74,7 +73,7 @@ impl Host {
             self.report_groups();
         }
         let mut changes = Vec::new();
-        for step in self.neighbours.due(now) {
+        for step in self.due_neighbours() {
             changes.extend(self.see_to_neighbour(step));
         }
         for address in self.path_mtus.due(now) {
@@ -132,30 +131,30 @@ impl Host {
                 self.release(vec![neighbour]);
                 None
             }
-            NeighbourStep::Poll(neighbour) => {
-                let Some(next_hop) = self.next_hop(neighbour.uplink, neighbour.address.get())
-                else {
-                    tracing::debug!(address = %neighbour.address, "a next hop is not needed any more");
-                    self.neighbours.forget(&neighbour);
-                    return Some(removal(&neighbour));
-                };
+            NeighbourStep::Poll(neighbour, next_hop) => {
                 self.send_if_any(neighbour.uplink, |out| {
                     next_hop.poll(neighbour.mac, out).map(Some)
                 });
                 None
             }
             NeighbourStep::Forget(neighbour) => {
-                tracing::info!(address = %neighbour.address, "a next hop does not answer any more");
-                Some(removal(&neighbour))
+                tracing::info!(address = %neighbour.address, "a next hop does not answer, or is not needed, any more");
+                Some(Change::RemoveNeighbour {
+                    uplink: neighbour.uplink,
+                    address: neighbour.address,
+                })
             }
         }
     }
 
-    /// How a next hop is asked for, if a path leads over it.
-    fn next_hop(&self, uplink: UplinkId, address: IpAddr) -> Option<NextHop> {
-        let live = self.policies().read();
-        live.next_hops()
-            .find(|next_hop| next_hop.uplink == uplink && next_hop.address == address)
+    fn due_neighbours(&mut self) -> Vec<NeighbourStep> {
+        let now = self.now();
+        let live = self.writer.policies().read();
+        self.neighbours.due(now, |neighbour| {
+            live.next_hops().find(|next_hop| {
+                next_hop.uplink == neighbour.uplink && next_hop.address == neighbour.address.get()
+            })
+        })
     }
 
     /// Applies changes of the network's state, all at once if that is possible, otherwise those that are.
@@ -244,12 +243,5 @@ impl Host {
         {
             worker.tell(move |worker| worker.send(uplink, &frame[..length]));
         }
-    }
-}
-
-const fn removal(neighbour: &Neighbour) -> Change {
-    Change::RemoveNeighbour {
-        uplink: neighbour.uplink,
-        address: neighbour.address,
     }
 }
