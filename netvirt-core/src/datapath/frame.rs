@@ -1,5 +1,6 @@
 //! What the datapath is given.
 
+use super::reason::DropReason;
 use crate::address::{PortId, UplinkId};
 use crate::offload::Offload;
 use crate::table::Cpu;
@@ -49,6 +50,16 @@ impl<'f> Frame<'f> {
     #[inline(always)]
     pub(super) fn has_intact_header(&self, facts: &Facts) -> bool {
         facts.network != Network::Ipv4 || wire::ipv4_header_is_valid(self.window, facts)
+    }
+
+    /// Refuses work in front of the transport header: its place may be taken off the frame, or hold what is decided by.
+    #[inline(always)]
+    pub(super) fn check_offload(&self, facts: &Facts) -> Result<(), DropReason> {
+        if self.offload == Offload::NONE || self.offload.lies_behind(facts.transport_offset) {
+            Ok(())
+        } else {
+            Err(DropReason::OffloadBad)
+        }
     }
 
     /// A frame that lies in one piece, with nothing left to do.

@@ -53,6 +53,7 @@ pub(super) fn begin(
             verdict.outcome = query;
             return Ok(Stage::Decided);
         }
+        frame.check_offload(&facts)?;
         job.facts = facts;
         job.look_up_rewritten(policy, family);
         return Ok(Stage::Rewrite);

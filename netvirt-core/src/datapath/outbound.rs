@@ -60,6 +60,7 @@ pub(super) fn begin<'p>(
     if is_to_many(facts, family) {
         return Err(DropReason::Multicast);
     }
+    frame.check_offload(facts)?;
     let subnet = policy.subnet(entry.subnet).ok_or(DropReason::PortUnknown)?;
     job.subnet = entry.subnet;
     resolve::head(

@@ -109,9 +109,13 @@ reasons! {
     RedirectLoop => "redirect_loop",
     /// Congestion was marked on a packet whose sender cannot hear of it (RFC 6040 §4.2).
     EcnNotCapable => "ecn_not_capable",
+    /// What is left to be done to the frame, such as a partial checksum, would begin in front of the packet's transport
+    /// header.
+    OffloadBad => "offload_bad",
     /// Adapter: the buffer has no room for the header.
     NoHeadroom => "no_headroom",
-    /// Adapter: the port's queue is full or its device is gone.
+    /// Adapter: the device did not take the frame: its queue is full, it is down or gone, or the frame is too large for
+    /// it or otherwise not to its liking.
     PortFull => "port_full",
     /// Adapter: too many frames already wait for this next hop, or too many next hops are asked for.
     NeighbourQueueFull => "neighbour_queue_full",

@@ -46,7 +46,9 @@ pub(super) fn begin(
     };
     let facts = &facts;
     observer.note(|| Step::Parsed(*facts));
-    let family = check_inner(facts).map_err(|reason| unless_unknown(policy, vsid, reason))?;
+    let family = check_inner(facts)
+        .and_then(|family| frame.check_offload(facts).map(|()| family))
+        .map_err(|reason| unless_unknown(policy, vsid, reason))?;
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(vsid, family, facts.destination_address);
     job.look_up(policy, source, destination);

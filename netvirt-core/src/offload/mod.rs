@@ -4,6 +4,8 @@ mod checksum;
 
 pub use checksum::ChecksumOutOfBounds;
 
+use crate::edit::HEADROOM;
+
 /// A transport checksum that somebody further down the path must complete: the field holds the
 /// pseudo-header's sum, not yet complemented, as in virtio-net's `VIRTIO_NET_HDR_F_NEEDS_CSUM`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,22 @@ impl Offload {
         hash: None,
     };
 
-    /// The same work, after the front of the frame grew or shrank.
+    /// Whether all work lies at `offset` or behind it, and still can be described when an edit has put the longest
+    /// header in front.
+    #[cold]
+    pub(crate) fn lies_behind(&self, offset: u16) -> bool {
+        let places = [
+            self.checksum.map(|partial| partial.start),
+            self.segmentation.map(|work| work.header_length),
+        ];
+        let usable = offset..=u16::MAX - HEADROOM as u16;
+        places
+            .into_iter()
+            .flatten()
+            .all(|place| usable.contains(&place))
+    }
+
+    /// The same work, after the front of the frame grew or shrank. It [lies behind](Self::lies_behind) what was pulled.
     #[inline(always)]
     pub(crate) fn shifted(self, pushed: usize, pulled: u16) -> Self {
         if self == Self::NONE {
@@ -68,7 +85,7 @@ impl Offload {
 
     #[cold]
     fn shift(self, pushed: u16, pulled: u16) -> Self {
-        let shift = |position: u16| position.wrapping_add(pushed).wrapping_sub(pulled);
+        let shift = |position: u16| position.saturating_sub(pulled).saturating_add(pushed);
         Self {
             checksum: self.checksum.map(|partial| PartialChecksum {
                 start: shift(partial.start),

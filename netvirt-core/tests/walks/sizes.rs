@@ -167,6 +167,52 @@ fn a_super_frame_passes_if_one_segment_fits_and_its_work_moves_along() {
 }
 
 #[test]
+fn work_in_front_of_the_packet_is_refused() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(2));
+    let (packet, offload) = super_frame(&network, "blue a", "blue b", 0, 1000);
+    let wire = network.tunnel(1, 2, BLUE_1).wrap(&packet.frame());
+    let transport = 42 + 34;
+    let moved = |start, header_length| Offload {
+        checksum: Some(PartialChecksum { start, offset: 16 }),
+        segmentation: offload.segmentation.map(|work| Segmentation {
+            header_length,
+            ..work
+        }),
+        ..offload
+    };
+    let mut take = |start, header_length| {
+        let fate = host.process(&Frame {
+            offload: moved(start, header_length),
+            ..Frame::whole(Ingress::Uplink(UplinkId(0)), &wire)
+        });
+        (fate, host.offload, host.counted())
+    };
+    let (fate, left, _) = take(transport, transport + 20);
+    assert!(matches!(fate, Fate::Delivered(..)));
+    assert_eq!(left, offload);
+    for (start, header_length) in [
+        (0, transport + 20),
+        (34, transport + 20),
+        (transport - 1, transport + 20),
+        (transport, transport - 1),
+        (u16::MAX, transport + 20),
+        (transport, u16::MAX),
+    ] {
+        let (fate, _, counted) = take(start, header_length);
+        assert_eq!(fate, Fate::Dropped(DropReason::OffloadBad), "{start}");
+        let expected = counted_refused_uplink(DropReason::OffloadBad, Some(BLUE_1), wire.len());
+        assert_eq!(counted, expected);
+    }
+    let mut host = Nve::new(&network.changes(1));
+    let frame = packet.frame();
+    let fate = host.process(&with_offload(0, &frame, moved(33, 54)));
+    assert_eq!(fate, Fate::Dropped(DropReason::OffloadBad));
+    let fate = host.process(&with_offload(0, &frame, moved(34, 54)));
+    assert!(matches!(fate, Fate::Transmitted(..)));
+}
+
+#[test]
 fn a_segment_that_does_not_fit_is_too_big() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));

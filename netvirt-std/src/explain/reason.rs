@@ -62,8 +62,13 @@ pub(super) const fn meaning(reason: DropReason) -> &'static str {
         DropReason::EcnNotCapable => {
             "congestion was marked on a packet whose sender cannot hear of it"
         }
+        DropReason::OffloadBad => {
+            "what is left to be done to the frame begins in front of its transport header"
+        }
         DropReason::NoHeadroom => "the buffer has no room for the header",
-        DropReason::PortFull => "the port's queue is full, or its device is gone",
+        DropReason::PortFull => {
+            "the device did not take the frame: its queue is full, it is down or gone, or the frame is too large"
+        }
         DropReason::NeighbourQueueFull => "too many frames wait for this next hop",
         DropReason::NeighbourTimeout => "the next hop did not answer",
         DropReason::SuperFrame => {
