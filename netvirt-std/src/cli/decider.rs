@@ -11,17 +11,13 @@ use super::{Failure, control, policy};
 #[derive(Args)]
 pub struct DeciderArgs {
     /// The policy file (TOML).
-    #[arg(
-        long,
-        value_name = "FILE",
-        requires = "host",
-        required_unless_present = "control"
-    )]
+    #[arg(long, value_name = "FILE", requires = "host")]
     policy: Option<PathBuf>,
     /// The host whose switch it is.
     #[arg(long, value_name = "NAME", requires = "policy")]
     host: Option<String>,
-    /// Instead of both: the socket of a running switch, whose live policy decides.
+    /// Instead of both: the socket of a running switch, whose live policy decides [default: the only one in
+    /// /run/netvirt].
     #[arg(long, value_name = "SOCKET", conflicts_with_all = ["policy", "host"])]
     control: Option<PathBuf>,
     /// In JSON.

@@ -285,6 +285,22 @@ verdict      transmitted: into the provider network
     );
 }
 
+/// The one in `/run/netvirt`, of which this test knows nothing.
+#[test]
+fn without_a_decider_the_only_switch_is_asked() {
+    for arguments in [
+        &["select-next-hop", "--vsid", "5001", "10.0.0.7"][..],
+        &["trace", "--port", "blue-1", "--hex", "00"],
+    ] {
+        let answer = support::netvirt(arguments);
+        assert!(
+            !answer.complaints.contains("--policy"),
+            "{}",
+            answer.complaints
+        );
+    }
+}
+
 #[test]
 fn a_next_hop_that_nobody_can_be_asked_for_ends_with_2() {
     let switch = switch();
