@@ -11,6 +11,11 @@ use super::{Failure, policy};
 
 /// Gives rewrite addresses their provider addresses, writes them into the file, and says which.
 pub fn run(path: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    if policy::is_standard_input(path) {
+        return Err(Failure::Impossible(
+            "addresses are written into the policy file: give its path".into(),
+        ));
+    }
     let text = policy::read_text(path)?;
     let (new_text, assigned) = allocate(&text, &policy::name(path)).map_err(policy::found)?;
     let name = path.display();

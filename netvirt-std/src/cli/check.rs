@@ -38,7 +38,7 @@ pub fn run(path: &Path, out: &mut impl Write) -> Result<(), Failure> {
             &Bytes(2 * tables),
         ]);
     }
-    writeln!(out, "{} is good: {}.", path.display(), contents(&file))?;
+    writeln!(out, "{} is good: {}.", policy::name(path), contents(&file))?;
     if !hosts.is_empty() {
         write!(out, "\n{hosts}")?;
     }

@@ -11,9 +11,11 @@ mod policy;
 mod replay;
 mod select_next_hop;
 mod show;
+mod signals;
 mod switch;
 mod top;
 mod trace;
+mod uplink;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -165,9 +167,12 @@ struct DemoArgs {
 /// The one file that describes the virtual network.
 #[derive(Args)]
 struct PolicyArgs {
-    /// The policy file (TOML).
+    /// The policy file (TOML); `-` is standard input.
     file: PathBuf,
 }
+
+/// As many as there are virtual subnets: some gigabytes of tables.
+const MOST_RECORDS: i64 = 1 << 24;
 
 #[derive(Args)]
 struct SwitchArgs {
@@ -184,8 +189,8 @@ struct SwitchArgs {
     #[arg(long, value_name = "FILE.pcapng")]
     capture: Option<PathBuf>,
     /// How many lookup records there shall be room for, if the policy file has fewer.
-    #[arg(long, value_name = "NUMBER", default_value_t = 4096)]
-    records: usize,
+    #[arg(long, value_name = "NUMBER", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=MOST_RECORDS))]
+    records: u32,
     /// How many workers, each with a queue of every device.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     workers: u8,
@@ -202,21 +207,21 @@ struct SwitchArgs {
 
 #[derive(Args)]
 struct ApplyArgs {
-    /// The policy file (TOML).
+    /// The policy file (TOML); `-` is standard input.
     #[arg(required_unless_present_any = ["commit", "abort", "hosts"])]
     file: Option<PathBuf>,
     /// The control socket of the switch [default: the only one in /run/netvirt].
     #[arg(long, value_name = "SOCKET", conflicts_with = "hosts")]
     control: Option<PathBuf>,
-    /// Make the version ready, and let packets see nothing of it yet.
+    /// Make the version ready, and let packets see nothing of it yet. Says the id that it is committed by.
     #[arg(long, conflicts_with_all = ["commit", "abort", "hosts"])]
     prepare: bool,
-    /// Put in force what was prepared.
-    #[arg(long, conflicts_with_all = ["file", "abort", "hosts"])]
-    commit: bool,
-    /// Forget what was prepared.
-    #[arg(long, conflicts_with_all = ["file", "hosts"])]
-    abort: bool,
+    /// Put in force what was prepared under this id.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "abort", "hosts"])]
+    commit: Option<String>,
+    /// Forget what was prepared under this id.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["file", "hosts"])]
+    abort: Option<String>,
     /// The control sockets of all switches that shall take it, in the order in which they commit; then the file.
     #[arg(long, value_name = "SOCKET", num_args = 1..)]
     hosts: Vec<PathBuf>,

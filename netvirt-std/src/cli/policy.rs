@@ -8,16 +8,26 @@ use netvirt_std::policy_file::{Diagnostics, HostPolicy, PolicyFile};
 
 use super::{Failure, complain};
 
-/// The text of a policy file.
+/// What stands for standard input.
+const STANDARD_INPUT: &str = "-";
+
+/// The text of a policy file. What comes through a pipe can be read only once.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path)
-        .map_err(|error| Failure::Impossible(format!("{}: {error}", path.display())))
+    let read = match is_standard_input(path) {
+        true => io::read_to_string(io::stdin().lock()),
+        false => fs::read_to_string(path),
+    };
+    read.map_err(|error| Failure::Impossible(format!("{}: {error}", name(path))))
 }
 
 /// Reads a policy file, and passes its warnings on.
 pub fn read(path: &Path) -> Result<PolicyFile, Failure> {
-    let text = read_text(path)?;
-    let file = PolicyFile::parse(&text, &name(path)).map_err(found)?;
+    parse(&read_text(path)?, path)
+}
+
+/// The same of its text.
+pub fn parse(text: &str, path: &Path) -> Result<PolicyFile, Failure> {
+    let file = PolicyFile::parse(text, &name(path)).map_err(found)?;
     if !file.warnings().is_empty() {
         complain(&file.warnings().render(is_colourful()));
     }
@@ -33,7 +43,14 @@ pub fn of_host(path: &Path, name: &str) -> Result<HostPolicy, Failure> {
 
 /// The file's name in messages.
 pub fn name(path: &Path) -> String {
-    path.display().to_string()
+    match is_standard_input(path) {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
+}
+
+pub fn is_standard_input(path: &Path) -> bool {
+    path == Path::new(STANDARD_INPUT)
 }
 
 pub fn found(diagnostics: Diagnostics) -> Failure {

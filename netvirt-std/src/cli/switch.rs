@@ -1,30 +1,41 @@
 //! `netvirt switch`
 
 use std::env;
+use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netvirt_std::capture::live::LiveCapture;
-use netvirt_std::control::ControlServer;
+use netvirt_std::control::{ControlServer, ControlSocket, Patience};
 use netvirt_std::device::kernel::KernelDevices;
 use netvirt_std::host::{Host, HostHandle, HostOptions, serve};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals::{self, Told};
+use super::uplink::UplinkClaim;
 use super::{Failure, SwitchArgs, control, policy};
 
 /// What a shell says of a program that an interrupt ended.
 const INTERRUPTED: i32 = 130;
+/// Signals this close to the first say nothing new.
+const AT_THE_SAME_TIME: Duration = Duration::from_secs(1);
 
 /// Runs a host's switch until it is told to stop.
 pub fn run(args: &SwitchArgs) -> Result<(), Failure> {
     start_logging(args.log);
     let file = policy::read(&args.policy).map_err(Failure::into_bad_input)?;
+    // Another switch that runs already is not touched: no device is opened and no file written before this.
+    let socket = match &args.control {
+        Some(socket) => socket.clone(),
+        None => control::default_socket(&args.host),
+    };
+    let claimed = ControlSocket::claim(&socket).map_err(impossible)?;
+    let uplink = file.uplink_interface(&args.host);
+    let _uplink = uplink.map(UplinkClaim::new).transpose()?;
     let (handle, inbox) = HostHandle::new();
-    stop_when_told(handle.clone())
+    stop_when_told(handle.clone(), claimed.remover())
         .map_err(|error| Failure::Impossible(format!("signals cannot be received: {error}")))?;
     let (capture, recording) = match &args.capture {
         Some(path) => {
@@ -34,7 +45,7 @@ pub fn run(args: &SwitchArgs) -> Result<(), Failure> {
         None => (None, None),
     };
     let options = HostOptions {
-        records: args.records,
+        records: args.records as usize,
         workers: args.workers.into(),
         duplicate_detection: Duration::from_millis(args.duplicate_detection),
         real_time: args.real_time,
@@ -47,13 +58,9 @@ pub fn run(args: &SwitchArgs) -> Result<(), Failure> {
         handle.listener(),
         capture,
     )
-    .map_err(|error| Failure::Impossible(error.to_string()))?;
-    let socket = match &args.control {
-        Some(socket) => socket.clone(),
-        None => control::default_socket(&args.host),
-    };
-    let control = ControlServer::start(&socket, &host, handle)
-        .map_err(|error| Failure::Impossible(error.to_string()))?;
+    .map_err(impossible)?;
+    let control = ControlServer::start(claimed, &host, handle, Patience::default())
+        .map_err(|error| Failure::Impossible(format!("the control socket: {error}")))?;
     host.when_ready(say_ready);
     tracing::info!(host = args.host, socket = %socket.display(), "the switch runs");
     serve(host, &inbox);
@@ -80,36 +87,21 @@ fn start_logging(level: tracing::Level) {
         .init();
 }
 
-/// The first signal ends the switch in its own way, the second at once.
-fn stop_when_told(handle: HostHandle) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
-    let (mut terminated, mut interrupted) = {
-        let _entered = runtime.enter();
-        (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        )
-    };
-    let signals = move || {
-        runtime.block_on(async {
-            tokio::select! {
-                _ = terminated.recv() => {}
-                _ = interrupted.recv() => {}
-            }
-            handle.stop();
-            tokio::select! {
-                _ = terminated.recv() => {}
-                _ = interrupted.recv() => {}
-            }
-            process::exit(INTERRUPTED);
-        });
-    };
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(signals)
-        .map(|_| ())
+fn impossible(error: impl Error) -> Failure {
+    Failure::Impossible(error.to_string())
+}
+
+/// The first signal ends the switch in its own way. Who is impatient ends it at once: by a second interrupt, or by telling
+/// it again later. Service managers may tell it twice at the same time.
+fn stop_when_told(handle: HostHandle, clean_up: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    signals::listen(|mut signals| async move {
+        signals.next().await;
+        let first = Instant::now();
+        handle.stop();
+        while signals.next().await != Told::Interrupt && first.elapsed() < AT_THE_SAME_TIME {}
+        clean_up();
+        process::exit(INTERRUPTED);
+    })
 }
 
 /// Tells whoever started the switch that it carries frames: by a line, and as systemd wants it (`sd_notify(3)`).

@@ -1,13 +1,22 @@
 //! How a request reaches the switch.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use netvirt_core::policy::Policy;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::patience::Patience;
 use super::problem::Refusal;
 use crate::host::{Host, HostHandle};
 use crate::live::LivePolicy;
 use crate::policy_file::HostPolicy;
+
+/// Lists that are made at once, and policy files that are held at once; others wait for their turn. Together they leave
+/// threads for small questions.
+const LISTS_AT_ONCE: usize = 3;
+const POLICY_TEXTS_AT_ONCE: usize = 2;
+/// Threads for what waits or takes long.
+pub(super) const THREADS: usize = 8;
 
 /// What a request may use. Its methods wait, so they are for threads that may.
 #[derive(Debug, Clone)]
@@ -15,9 +24,47 @@ pub(super) struct Access {
     pub host: HostHandle,
     /// Read here, beside the workers, so that large answers do not take the host's thread.
     pub policies: Arc<LivePolicy>,
+    pub patience: Patience,
+    /// By which id a version is prepared. Only the host's thread looks at it, so that it is always about what the host has.
+    prepared: Arc<Mutex<Option<String>>>,
+    lists: Arc<Semaphore>,
+    policy_texts: Arc<Semaphore>,
 }
 
 impl Access {
+    pub fn new(host: HostHandle, policies: Arc<LivePolicy>, patience: Patience) -> Self {
+        Self {
+            host,
+            policies,
+            patience,
+            prepared: Arc::default(),
+            lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
+            policy_texts: Arc::new(Semaphore::new(POLICY_TEXTS_AT_ONCE)),
+        }
+    }
+
+    /// Waits until a list may be made.
+    pub async fn list_turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        turn(&self.lists).await
+    }
+
+    /// Waits until a policy file may be read.
+    pub async fn policy_turn(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        turn(&self.policy_texts).await
+    }
+
+    /// Has the host's thread change what is prepared or in force, and the id of what is prepared with it.
+    pub fn change<R: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Host, &mut Option<String>) -> R + Send + 'static,
+    ) -> Result<R, Refusal> {
+        let prepared = Arc::clone(&self.prepared);
+        self.ask(move |host| {
+            let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            change(host, &mut prepared)
+        })
+    }
+
     /// Has the host's thread do something.
     pub fn ask<R: Send + 'static>(
         &self,
@@ -41,6 +88,11 @@ impl Access {
             }
         }
     }
+}
+
+async fn turn(semaphore: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let turn = Arc::clone(semaphore).acquire_owned().await;
+    turn.map_err(|_closed| Refusal::internal())
 }
 
 /// Does work that waits or takes long on a thread that may.

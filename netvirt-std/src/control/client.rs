@@ -1,11 +1,13 @@
 //! Asking a running switch, from programs that may wait.
 
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, HOST};
 use hyper::{Method, Request, StatusCode};
@@ -13,20 +15,28 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use super::list::Resource;
-use super::policy::{Aborted, Taken};
+use super::policy::{Aborted, Prepared, Taken};
 use super::problem::Problem;
 use super::question::TraceRequest;
 use super::resources::Status;
 use crate::counters::CounterReport;
 use crate::explain::NextHopQuery;
 
+/// How long a switch may be silent that was asked something: what it does for others comes first.
+const QUESTION: Duration = Duration::from_secs(30);
+/// The same where it has to read a policy file, of a million records perhaps.
+const CHANGE: Duration = Duration::from_secs(300);
+
 /// A switch that is asked through its control socket.
 #[derive(Debug)]
 pub struct Client {
     socket: PathBuf,
     runtime: Runtime,
+    /// How long it may be silent at the most, whatever it does.
+    patience: Duration,
 }
 
 /// In which form an explanation is wanted.
@@ -57,6 +67,15 @@ pub enum ClientError {
         /// Why not.
         error: io::Error,
     },
+    /// It takes the connection and says nothing.
+    Silent {
+        /// The socket.
+        socket: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Whoever asked does not want to wait any more.
+    Interrupted,
     /// The switch broke off in the midst of it.
     BrokenOff {
         /// The socket.
@@ -96,6 +115,13 @@ impl fmt::Display for ClientError {
                     socket.display()
                 )
             }
+            Self::Silent { socket, waited } => write!(
+                f,
+                "the switch at {} has been silent for {waited:?}: is it stopped, or overloaded? What it was asked for may \
+                 still happen",
+                socket.display()
+            ),
+            Self::Interrupted => f.write_str("interrupted"),
             Self::BrokenOff { socket, error } => write!(
                 f,
                 "the switch at {} broke off: {error}; see what it wrote on standard error, and ask again",
@@ -120,12 +146,19 @@ impl Client {
     /// The system has no resources left.
     pub fn new(socket: &Path) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
+            .enable_all()
             .build()?;
         Ok(Self {
             socket: socket.to_owned(),
             runtime,
+            patience: Duration::MAX,
         })
+    }
+
+    /// The same, waiting for no answer longer than this.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Where the switch is asked.
@@ -163,7 +196,7 @@ impl Client {
     /// [`ClientError`].
     pub fn show(&self, name: &str, filter: &[(String, String)]) -> Result<Bytes, ClientError> {
         let path = format!("/v1/{name}{}", query(filter));
-        self.ask(Method::GET, &path, Form::Json, Vec::new())
+        self.ask(Method::GET, &path, Form::Json)
     }
 
     /// Explains a frame.
@@ -172,7 +205,8 @@ impl Client {
     /// [`ClientError`].
     pub fn trace(&self, request: &TraceRequest, form: Form) -> Result<Bytes, ClientError> {
         let body = serde_json::to_vec(request).map_err(|error| self.strange(&error))?;
-        self.ask(Method::POST, "/v1/trace", form, body)
+        let request = self.request(Method::POST, "/v1/trace", form, body)?;
+        self.wait(self.exchange(request, QUESTION))
     }
 
     /// Where packets go next.
@@ -188,7 +222,7 @@ impl Client {
         let parameters = parameters.into_iter().chain(source);
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value));
         let path = format!("/v1/next-hop{}", query(&parameters.collect::<Vec<_>>()));
-        self.ask(Method::GET, &path, form, Vec::new())
+        self.ask(Method::GET, &path, form)
     }
 
     /// Puts the text of a policy file in force. `name` stands in diagnostics.
@@ -196,58 +230,99 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; the policy is then as it was.
     pub fn apply(&self, text: String, name: &str) -> Result<Taken, ClientError> {
-        self.post_policy("/v1/policy", text, name)
+        self.post_policy("/v1/policy", text, name, pending())
     }
 
     /// Makes it ready to be committed.
     ///
     /// # Errors
     /// [`ClientError`]; nothing is prepared then.
-    pub fn prepare(&self, text: String, name: &str) -> Result<Taken, ClientError> {
-        self.post_policy("/v1/policy/prepare", text, name)
+    pub fn prepare(&self, text: String, name: &str) -> Result<Prepared, ClientError> {
+        self.prepare_unless(text, name, pending())
     }
 
-    /// Puts in force what was prepared.
+    /// The same, unless something else comes first: then the switch forgets what it prepares.
+    ///
+    /// # Errors
+    /// [`ClientError`], of which one is [`ClientError::Interrupted`]; nothing is prepared then.
+    pub fn prepare_unless(
+        &self,
+        text: String,
+        name: &str,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<Prepared, ClientError> {
+        self.post_policy("/v1/policy/prepare", text, name, interrupted)
+    }
+
+    /// Puts in force what was prepared under this id.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn commit(&self) -> Result<Taken, ClientError> {
-        self.read(&self.post("/v1/policy/commit", Vec::new())?)
+    pub fn commit(&self, id: &str) -> Result<Taken, ClientError> {
+        self.finish("/v1/policy/commit", id)
     }
 
-    /// Forgets what was prepared.
+    /// Forgets what was prepared under this id.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub fn abort(&self) -> Result<Aborted, ClientError> {
-        self.read(&self.post("/v1/policy/abort", Vec::new())?)
+    pub fn abort(&self, id: &str) -> Result<Aborted, ClientError> {
+        self.finish("/v1/policy/abort", id)
     }
 
-    fn post_policy(&self, path: &str, text: String, name: &str) -> Result<Taken, ClientError> {
+    fn finish<T: DeserializeOwned>(&self, path: &str, id: &str) -> Result<T, ClientError> {
+        let id = query(&[("id".to_owned(), id.to_owned())]);
+        let request = self.request(Method::POST, &format!("{path}{id}"), Form::Json, Vec::new())?;
+        self.read(&self.wait(self.exchange(request, CHANGE))?)
+    }
+
+    fn post_policy<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        text: String,
+        name: &str,
+        interrupted: impl Future<Output = ()>,
+    ) -> Result<T, ClientError> {
         let name = query(&[("name".to_owned(), name.to_owned())]);
-        self.read(&self.post(&format!("{path}{name}"), text.into_bytes())?)
+        let path = format!("{path}{name}");
+        let request = self.request(Method::POST, &path, Form::Json, text.into_bytes())?;
+        let answered = async {
+            tokio::select! {
+                biased;
+                answered = self.exchange(request, CHANGE) => answered,
+                () = interrupted => Err(ClientError::Interrupted),
+            }
+        };
+        self.read(&self.wait(answered)?)
     }
 
-    fn post(&self, path: &str, body: Vec<u8>) -> Result<Bytes, ClientError> {
-        self.ask(Method::POST, path, Form::Json, body)
+    fn ask(&self, method: Method, path: &str, form: Form) -> Result<Bytes, ClientError> {
+        let request = self.request(method, path, form, Vec::new())?;
+        self.wait(self.exchange(request, QUESTION))
     }
 
-    /// The body of a successful answer.
-    fn ask(
+    fn request(
         &self,
         method: Method,
         path: &str,
         form: Form,
         body: Vec<u8>,
-    ) -> Result<Bytes, ClientError> {
-        let request = Request::builder()
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
+        Request::builder()
             .method(method)
             .uri(path)
             .header(HOST, "netvirt")
             .header(ACCEPT, form.media_type())
             .body(Full::new(Bytes::from(body)))
-            .map_err(|error| self.strange(&error))?;
-        let (status, body) = self.runtime.block_on(self.exchange(request))?;
+            .map_err(|error| self.strange(&error))
+    }
+
+    /// The body of a successful answer.
+    fn wait(
+        &self,
+        answered: impl Future<Output = Result<(StatusCode, Bytes), ClientError>>,
+    ) -> Result<Bytes, ClientError> {
+        let (status, body) = self.runtime.block_on(answered)?;
         if status.is_success() {
             return Ok(body);
         }
@@ -260,9 +335,11 @@ impl Client {
     async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
+        patience: Duration,
     ) -> Result<(StatusCode, Bytes), ClientError> {
-        let stream = UnixStream::connect(&self.socket).await;
-        let stream = stream.map_err(|error| ClientError::NoSwitch {
+        let patience = patience.min(self.patience);
+        let stream = self.unless_silent(patience, UnixStream::connect(&self.socket));
+        let stream = stream.await?.map_err(|error| ClientError::NoSwitch {
             socket: self.socket.clone(),
             error,
         })?;
@@ -270,9 +347,11 @@ impl Client {
             .await
             .map_err(|error| self.broken_off(&error))?;
         let answer = async {
-            let answer = sender.send_request(request).await?;
+            let answer = self.unless_silent(patience, sender.send_request(request));
+            let answer = answer.await?.map_err(|error| self.broken_off(&error))?;
             let status = answer.status();
-            Ok((status, answer.into_body().collect().await?.to_bytes()))
+            let body = self.collect(answer.into_body(), patience).await?;
+            Ok((status, body))
         };
         tokio::pin!(answer);
         tokio::select! {
@@ -280,7 +359,29 @@ impl Client {
             // The connection may end before its last bytes are looked at.
             _ = connection => answer.await,
         }
-        .map_err(|error: hyper::Error| self.broken_off(&error))
+    }
+
+    async fn collect(&self, mut body: Incoming, patience: Duration) -> Result<Bytes, ClientError> {
+        let mut collected = Vec::new();
+        while let Some(frame) = self.unless_silent(patience, body.frame()).await? {
+            let frame = frame.map_err(|error| self.broken_off(&error))?;
+            if let Ok(data) = frame.into_data() {
+                collected.extend_from_slice(&data);
+            }
+        }
+        Ok(collected.into())
+    }
+
+    async fn unless_silent<T>(
+        &self,
+        patience: Duration,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, ClientError> {
+        let heard = timeout(patience, awaited).await;
+        heard.map_err(|_elapsed| ClientError::Silent {
+            socket: self.socket.clone(),
+            waited: patience,
+        })
     }
 
     fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {

@@ -1,5 +1,8 @@
 //! Answering with a list, however long.
 
+use std::io;
+use std::time::Duration;
+
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -10,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::access::Access;
 use super::filter::Filter;
@@ -44,23 +48,27 @@ pub(super) fn filter_of<T: DeserializeOwned>(parameters: Parameters) -> Result<F
 }
 
 /// Answers with all objects that the query asks for, as a JSON array, one object a line. They are made and sent piece
-/// by piece on a thread of their own.
+/// by piece on a thread of their own; who does not take the next piece in time gets no more.
 pub(super) async fn list<T: Listed>(
     State(access): State<Access>,
     parameters: Parameters,
 ) -> Result<Response, Refusal> {
     let filter = filter_of::<T>(parameters)?;
-    let (sender, body) = Channel::<Bytes>::new(PIECES);
+    let turn = access.list_turn().await?;
+    let (sender, body) = Channel::<Bytes, io::Error>::new(PIECES);
     let (begin, begun) = oneshot::channel();
     let runtime = Handle::current();
-    tokio::task::spawn_blocking(move || match T::list(&access) {
-        Err(refusal) => {
-            let _ = begin.send(Err(refusal));
+    tokio::task::spawn_blocking(move || {
+        match T::list(&access) {
+            Err(refusal) => {
+                let _ = begin.send(Err(refusal));
+            }
+            Ok(objects) => {
+                let _ = begin.send(Ok(()));
+                Pieces::new(sender, runtime, access.patience.piece).send_all(objects, &filter);
+            }
         }
-        Ok(objects) => {
-            let _ = begin.send(Ok(()));
-            Pieces::new(sender, runtime).send_all(objects, &filter);
-        }
+        drop(turn);
     });
     begun
         .await
@@ -69,26 +77,30 @@ pub(super) async fn list<T: Listed>(
 }
 
 struct Pieces {
-    sender: Sender<Bytes>,
+    sender: Sender<Bytes, io::Error>,
     runtime: Handle,
+    patience: Duration,
     piece: Vec<u8>,
 }
 
-/// Whoever asked is not there any more.
+/// Whoever asked is not there any more, or does not listen.
 struct NobodyThere;
 
 impl Pieces {
-    fn new(sender: Sender<Bytes>, runtime: Handle) -> Self {
+    fn new(sender: Sender<Bytes, io::Error>, runtime: Handle, patience: Duration) -> Self {
         Self {
             sender,
             runtime,
+            patience,
             piece: Vec::new(),
         }
     }
 
     fn send_all(mut self, objects: impl Iterator<Item = impl Serialize>, filter: &Filter) {
-        // Who does not listen to the end needs no more of it.
-        let _ = self.try_send_all(objects, filter);
+        if let Err(NobodyThere) = self.try_send_all(objects, filter) {
+            // A list that ends early must not look like a whole one.
+            self.sender.abort(io::ErrorKind::TimedOut.into());
+        }
     }
 
     fn try_send_all(
@@ -118,7 +130,10 @@ impl Pieces {
 
     fn hand_over(&mut self) -> Result<(), NobodyThere> {
         let piece = std::mem::take(&mut self.piece);
-        let handed = self.sender.send_data(piece.into());
-        self.runtime.block_on(handed).map_err(|_| NobodyThere)
+        let handed = async { timeout(self.patience, self.sender.send_data(piece.into())).await };
+        match self.runtime.block_on(handed) {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(NobodyThere),
+        }
     }
 }

@@ -20,9 +20,9 @@
 //! | `GET /v1/next-hop?vsid=…&destination=…` | [`SelectedNextHop`](crate::explain::SelectedNextHop); `source=…` if it matters |
 //! | `POST /v1/trace`, body [`TraceRequest`] | [`Explanation`](crate::explain::Explanation) |
 //! | `POST /v1/policy?name=…`, body: text of a policy file | [`Taken`]: it is in force; `name` stands in diagnostics |
-//! | `POST /v1/policy/prepare?name=…`, the same body | [`Taken`]: ready to be committed, in place of what was prepared before |
-//! | `POST /v1/policy/commit` | [`Taken`]: what was prepared is in force |
-//! | `POST /v1/policy/abort` | [`Aborted`]: what was prepared is forgotten |
+//! | `POST /v1/policy/prepare?name=…`, the same body | [`Prepared`]: ready to be committed, in place of what was prepared before; it has an `id` |
+//! | `POST /v1/policy/commit?id=…` | [`Taken`]: what was prepared under this id is in force |
+//! | `POST /v1/policy/abort?id=…` | [`Aborted`]: what was prepared under this id is forgotten |
 //!
 //! **Lists** are JSON arrays, one object a line. Every field of the objects can be filtered on: `?vsid=5001&location=host-2`
 //! asks for objects that have both, `?vsid=5001&vsid=6001` for those that have either, and `?previous=` for those that have
@@ -42,17 +42,21 @@ mod client;
 mod filter;
 mod list;
 mod naming;
+mod patience;
+mod peer;
 mod policy;
 mod problem;
 mod question;
 mod resources;
 mod server;
 mod socket;
+mod text;
 
 pub use client::{Client, ClientError, Form};
 pub use filter::{UnknownField, fields_of};
 pub use list::Resource;
-pub use policy::{Aborted, Taken};
+pub use patience::Patience;
+pub use policy::{Aborted, Prepared, Taken};
 pub use problem::{Problem, ToldDiagnostic};
 pub use question::TraceRequest;
 pub use resources::{
@@ -60,4 +64,4 @@ pub use resources::{
     RecordView, Status,
 };
 pub use server::ControlServer;
-pub use socket::SocketError;
+pub use socket::{ControlSocket, SocketError};

@@ -78,6 +78,11 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
     }
 
+    /// It does not go together with what the switch has.
+    pub fn conflict(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, error)
+    }
+
     /// The request itself is wrong.
     pub fn malformed(error: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, error)

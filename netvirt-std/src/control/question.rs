@@ -4,8 +4,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, QueryRejection};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::{Access, aside};
 use super::problem::Refusal;
+use super::text::Question;
 use crate::explain::{NextHopQuery, explain, select_next_hop};
 use crate::hex;
 use crate::replay::Place;
@@ -38,9 +38,8 @@ pub struct TraceRequest {
 pub(super) async fn trace(
     State(access): State<Access>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Question(body): Question,
 ) -> Result<Response, Refusal> {
-    let body = body.map_err(|rejection| Refusal::new(rejection.status(), rejection.body_text()))?;
     let request: TraceRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::malformed(format!(
             "the body is no {{\"port\": …, \"frame\": …}} in JSON: {error}"

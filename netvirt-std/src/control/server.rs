@@ -1,63 +1,65 @@
 //! The control socket of a running switch.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{get, post};
-use tokio::net::UnixListener;
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
-use super::access::Access;
+use super::access::{Access, THREADS};
 use super::list::{Listed, list};
+use super::patience::Patience;
+use super::peer::Peer;
 use super::problem::Refusal;
 use super::resources::{
     CustomerRouteView, HostView, NeighbourView, PortView, ProviderAddressView, ProviderRouteView,
     RecordView, counters, status,
 };
-use super::socket::{SocketError, SocketFile};
+use super::socket::ControlSocket;
 use super::{policy, question};
 use crate::host::{Host, HostHandle};
 use crate::scheduling::yield_to_workers;
 
-/// The largest policy file that is taken, in bytes.
-const LARGEST_BODY: usize = 1 << 30;
-/// Requests that are worked on at once; others wait.
-const AT_ONCE: usize = 8;
 /// What who still listens is given when the switch ends.
 const GRACE: Duration = Duration::from_secs(1);
+/// Until there is room for another connection, when there is none.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Serves the control socket, on threads of its own, until it is dropped.
 #[derive(Debug)]
 pub struct ControlServer {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    _file: SocketFile,
+    _socket: ControlSocket,
 }
 
 impl ControlServer {
-    /// Serves `host`, which `handle` reaches, at a path in the file system.
+    /// Serves `host`, which `handle` reaches, at a socket.
     ///
     /// # Errors
-    /// [`SocketError`].
-    pub fn start(path: &Path, host: &Host, handle: HostHandle) -> Result<Self, SocketError> {
-        let access = Access {
-            host: handle,
-            policies: Arc::clone(host.policies()),
-        };
-        let (listener, file) = SocketFile::listen(path)?;
+    /// The system has no resources left.
+    pub fn start(
+        socket: ControlSocket,
+        host: &Host,
+        handle: HostHandle,
+        patience: Patience,
+    ) -> io::Result<Self> {
+        let access = Access::new(handle, Arc::clone(host.policies()), patience);
         let (stop, stopped) = oneshot::channel();
-        let thread = Self::spawn(listener, access, stopped)
-            .map_err(|error| SocketError::Io(path.to_owned(), error))?;
+        let thread = Self::spawn(socket.listener.try_clone()?, access, stopped)?;
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
-            _file: file,
+            _socket: socket,
         })
     }
 
@@ -69,7 +71,7 @@ impl ControlServer {
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
-            .max_blocking_threads(AT_ONCE)
+            .max_blocking_threads(THREADS)
             .build()?;
         let listener = {
             let _entered = runtime.enter();
@@ -94,20 +96,42 @@ impl Drop for ControlServer {
     }
 }
 
-async fn serve(listener: UnixListener, access: Access, stopped: oneshot::Receiver<()>) {
-    let (ending, ended) = oneshot::channel();
-    let served = axum::serve(listener, routes(access)).with_graceful_shutdown(async move {
-        let _ = stopped.await;
-        let _ = ending.send(());
-    });
-    let grace = async {
-        let _ = ended.await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        _ = served => {}
-        () = grace => {}
+async fn serve(listener: UnixListener, access: Access, mut stopped: oneshot::Receiver<()>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(access.patience.header);
+    let routes = routes(access);
+    let connections = GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stopped => break,
+        };
+        let service = accepted.and_then(|(stream, _)| service(&routes, stream));
+        match service {
+            Ok((stream, service)) => {
+                let connection = http.serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connections.watch(connection));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection to the control socket cannot be taken");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
     }
+    // Nobody new is let in.
+    drop(listener);
+    let _ = tokio::time::timeout(GRACE, connections.shutdown()).await;
+}
+
+/// The routes, as who is at the other end of a connection finds them.
+fn service(
+    routes: &Router,
+    stream: UnixStream,
+) -> io::Result<(UnixStream, TowerToHyperService<Router>)> {
+    let peer = Peer::of(&stream)?;
+    let routes = routes.clone().layer(Extension(peer));
+    Ok((stream, TowerToHyperService::new(routes)))
 }
 
 fn routes(access: Access) -> Router {
@@ -130,7 +154,6 @@ fn routes(access: Access) -> Router {
     router
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(access)
 }
 

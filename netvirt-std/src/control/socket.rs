@@ -9,12 +9,16 @@ use std::path::{Path, PathBuf};
 
 /// Only who owns the socket, and root, may change a network.
 const MODE: u32 = 0o600;
+/// `sun_path` without the zero behind it (`unix(7)`).
+const LONGEST_PATH: usize = 107;
 
 /// Why a switch cannot be controlled through a socket.
 #[derive(Debug)]
 pub enum SocketError {
     /// Another switch serves it.
     InUse(PathBuf),
+    /// Nobody could connect to a path of this length.
+    TooLong(PathBuf),
     /// Something that is no socket lies there.
     NoSocket(PathBuf),
     /// It cannot be made.
@@ -24,10 +28,14 @@ pub enum SocketError {
 impl fmt::Display for SocketError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse(path) => write!(
+            Self::InUse(path) => {
+                write!(f, "another switch serves {}: stop it first", path.display())
+            }
+            Self::TooLong(path) => write!(
                 f,
-                "another switch serves {}: stop it first, or choose another socket with --control",
-                path.display()
+                "{} has {} bytes, and the path of a socket has {LONGEST_PATH} at most: choose a shorter one with --control",
+                path.display(),
+                path.as_os_str().len()
             ),
             Self::NoSocket(path) => write!(
                 f,
@@ -45,17 +53,22 @@ impl fmt::Display for SocketError {
 
 impl std::error::Error for SocketError {}
 
-/// A socket in the file system, for as long as this lives.
+/// A socket of this path that nobody else has and nobody serves yet: who connects waits. It goes when this goes.
 #[derive(Debug)]
-pub(super) struct SocketFile {
-    path: PathBuf,
-    /// Which file it is: another switch may have put its own there.
-    inode: u64,
+pub struct ControlSocket {
+    pub(super) listener: UnixListener,
+    pub(super) file: SocketFile,
 }
 
-impl SocketFile {
+impl ControlSocket {
     /// Makes a socket that listens, in place of one that nobody serves any more.
-    pub fn listen(path: &Path) -> Result<(UnixListener, Self), SocketError> {
+    ///
+    /// # Errors
+    /// [`SocketError`].
+    pub fn claim(path: &Path) -> Result<Self, SocketError> {
+        if path.as_os_str().len() > LONGEST_PATH {
+            return Err(SocketError::TooLong(path.to_owned()));
+        }
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => {
                 return Err(SocketError::NoSocket(path.to_owned()));
@@ -65,9 +78,33 @@ impl SocketFile {
             }
             _ => {}
         }
-        Self::make(path).map_err(|error| SocketError::Io(path.to_owned(), error))
+        let made = SocketFile::make(path);
+        let (listener, file) = made.map_err(|error| SocketError::Io(path.to_owned(), error))?;
+        Ok(Self { listener, file })
     }
 
+    /// Removes it from the file system, for a program that ends at once.
+    pub fn remover(&self) -> impl FnOnce() + Send + 'static {
+        let file = self.file.clone();
+        move || file.remove()
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        self.file.remove();
+    }
+}
+
+/// A socket's place in the file system.
+#[derive(Debug, Clone)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Which file it is: another switch may have put its own there.
+    inode: u64,
+}
+
+impl SocketFile {
     /// It is protected before it has its name, and takes its place in one step.
     fn make(path: &Path) -> io::Result<(UnixListener, Self)> {
         let directory = path.parent().filter(|parent| *parent != Path::new(""));
@@ -83,10 +120,8 @@ impl SocketFile {
         };
         Ok((listener, file))
     }
-}
 
-impl Drop for SocketFile {
-    fn drop(&mut self) {
+    fn remove(&self) {
         let there = fs::symlink_metadata(&self.path);
         if there.is_ok_and(|there| there.ino() == self.inode) {
             let _ = fs::remove_file(&self.path);
@@ -106,10 +141,10 @@ mod tests {
     fn a_socket_is_made_for_its_owner_alone_and_removed_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("run/netvirt/host-1.sock");
-        let (_listener, file) = SocketFile::listen(&path).unwrap();
+        let socket = ControlSocket::claim(&path).unwrap();
         assert_eq!(mode(&path), 0o600);
         UnixStream::connect(&path).unwrap();
-        drop(file);
+        drop(socket);
         assert!(!path.exists());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 0);
     }
@@ -118,8 +153,8 @@ mod tests {
     fn a_socket_that_somebody_serves_is_not_taken() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("host-1.sock");
-        let served = SocketFile::listen(&path).unwrap();
-        let error = SocketFile::listen(&path).unwrap_err();
+        let served = ControlSocket::claim(&path).unwrap();
+        let error = ControlSocket::claim(&path).unwrap_err();
         assert!(matches!(error, SocketError::InUse(_)), "{error}");
         assert!(error.to_string().contains("another switch serves"));
         UnixStream::connect(&path).unwrap();
@@ -132,13 +167,27 @@ mod tests {
         let path = directory.path().join("host-1.sock");
         drop(UnixListener::bind(&path).unwrap());
         assert!(path.exists());
-        let (_listener, file) = SocketFile::listen(&path).unwrap();
+        let socket = ControlSocket::claim(&path).unwrap();
         UnixStream::connect(&path).unwrap();
         // And what took its place is not removed with it.
         fs::remove_file(&path).unwrap();
         let _other = UnixListener::bind(&path).unwrap();
-        drop(file);
+        drop(socket);
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_path_that_nobody_could_connect_to_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let room = LONGEST_PATH - directory.path().as_os_str().len() - 1;
+        let longest = directory.path().join("s".repeat(room));
+        let socket = ControlSocket::claim(&longest).unwrap();
+        UnixStream::connect(&longest).unwrap();
+        drop(socket);
+        let longer = directory.path().join("s".repeat(room + 1));
+        let error = ControlSocket::claim(&longer).unwrap_err();
+        assert!(error.to_string().contains("has 108 bytes"), "{error}");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 
     #[test]
@@ -146,7 +195,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("host-1.sock");
         fs::write(&path, "precious").unwrap();
-        let error = SocketFile::listen(&path).unwrap_err();
+        let error = ControlSocket::claim(&path).unwrap_err();
         assert!(matches!(error, SocketError::NoSocket(_)), "{error}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }

@@ -90,6 +90,7 @@ impl<'m> Derivation<'m> {
         let domains = self.domains.iter();
         let ports = self.ports.iter();
         HostPolicy {
+            digest: self.model.digest.clone(),
             name: host.name.value.0.clone(),
             local_host: self.hosts[&self.local],
             changes: self.changes(host),

@@ -13,6 +13,8 @@ use crate::transaction::encode;
 /// The policy of one host, with the names that its numbers stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostPolicy {
+    /// SHA-256 of the file, in hexadecimal, as `sha256sum` says it: hosts that have the same follow the same file.
+    pub digest: String,
     /// The host's name.
     pub name: String,
     /// Its number, which never changes.

@@ -138,6 +138,11 @@ impl PolicyFile {
         &self.warnings
     }
 
+    /// SHA-256 of the text, in hexadecimal, as `sha256sum` says it.
+    pub fn digest(&self) -> &str {
+        &self.model.digest
+    }
+
     /// How much there is of everything.
     pub fn summary(&self) -> Summary {
         Summary {
@@ -154,6 +159,14 @@ impl PolicyFile {
     pub fn host_names(&self) -> impl ExactSizeIterator<Item = &str> {
         let hosts = self.model.hosts.iter();
         hosts.map(|host| host.name.value.0.as_str())
+    }
+
+    /// The network interface that is the uplink of the host `name`, if it was given.
+    pub fn uplink_interface(&self, name: &str) -> Option<&str> {
+        let mut hosts = self.model.hosts.iter();
+        let host = hosts.find(|host| host.name.value.0 == name)?;
+        let interface = host.uplink.interface.as_ref()?;
+        Some(&interface.value.0)
     }
 
     /// Whether there is a virtual machine of this name, on whatever host.

@@ -15,6 +15,8 @@ use super::values::{
 
 #[derive(Debug, Clone)]
 pub(super) struct Model {
+    /// SHA-256 of the text, in hexadecimal.
+    pub(super) digest: String,
     pub(super) settings: FileSettings,
     pub(super) networks: Vec<PhysicalNetwork>,
     pub(super) hosts: Vec<Host>,

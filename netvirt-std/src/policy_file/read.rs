@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Reception};
 use netvirt_core::{MacAddress, Vsid};
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Log, Span, suggestion};
@@ -17,6 +18,7 @@ use super::values::{
     DscpSetting, FlowIdSetting, InterfaceName, Name, RoutePrefix, RuleOr, SubnetMethod,
     SubnetPrefix, SubnetReference, UnicastPrefix,
 };
+use crate::hex::Hex;
 
 /// The metric that Hyper-V's samples give a route.
 const DEFAULT_METRIC: u32 = 255;
@@ -78,6 +80,7 @@ pub(super) fn read(text: &str, log: &Log) -> Option<Model> {
     });
     file.finish();
     Some(Model {
+        digest: Hex(&Sha256::digest(text)).to_string(),
         settings,
         networks_incomplete: networks.incomplete,
         subnets_incomplete: subnets.incomplete,

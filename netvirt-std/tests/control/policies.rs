@@ -35,40 +35,84 @@ fn a_version_is_put_in_force_at_once() {
     assert_eq!(get(&switch, "/v1/status")["version"], 2);
 }
 
+/// Prepares a version, and yields its id.
+#[track_caller]
+fn prepare(switch: &Switch, policy: &str) -> String {
+    let (status, prepared) = post(switch, "/v1/policy/prepare", policy);
+    assert_eq!((status, &prepared["version"]), (200, &json!(2)));
+    let id = prepared["id"].as_str().unwrap().to_owned();
+    assert_eq!(get(switch, "/v1/status")["prepared_id"], id);
+    id
+}
+
 #[test]
 fn what_is_prepared_is_seen_when_it_is_committed() {
     let switch = Switch::start(TWO_HOSTS, "host-1");
-    let prepared = post(&switch, "/v1/policy/prepare", &with_blue_9());
-    assert_eq!(prepared, (200, json!({ "version": 2 })));
+    let id = prepare(&switch, &with_blue_9());
     assert_eq!(machines(&switch), ["blue-1", "red-1"]);
     assert_eq!(get(&switch, "/v1/status")["prepared_version"], 2);
     assert_eq!(
-        post(&switch, "/v1/policy/commit", ""),
+        post(&switch, &format!("/v1/policy/commit?id={id}"), ""),
         (200, json!({ "version": 2 }))
     );
     assert_eq!(machines(&switch).len(), 3);
-    assert_eq!(get(&switch, "/v1/status")["prepared_version"], Value::Null);
+    let status = get(&switch, "/v1/status");
+    assert_eq!(status["prepared_version"], Value::Null);
+    assert_eq!(status["prepared_id"], Value::Null);
 }
 
 #[test]
 fn what_is_aborted_leaves_no_trace() {
     let switch = Switch::start(TWO_HOSTS, "host-1");
-    post(&switch, "/v1/policy/prepare", &with_blue_9());
+    let id = prepare(&switch, &with_blue_9());
+    let abort = format!("/v1/policy/abort?id={id}");
+    assert_eq!(post(&switch, &abort, ""), (200, json!({ "aborted": true })));
     assert_eq!(
-        post(&switch, "/v1/policy/abort", ""),
-        (200, json!({ "aborted": true }))
-    );
-    assert_eq!(
-        post(&switch, "/v1/policy/abort", ""),
+        post(&switch, &abort, ""),
         (200, json!({ "aborted": false }))
     );
-    let (status, error) = refused(&switch, "POST /v1/policy/commit", &[]);
+    let (status, error) = refused(&switch, &format!("POST /v1/policy/commit?id={id}"), &[]);
     assert_eq!(status, 409);
     assert!(
         error.starts_with("no version of the policy is prepared"),
         "{error}"
     );
     assert_eq!(machines(&switch).len(), 2);
+}
+
+#[test]
+fn what_is_prepared_in_place_of_another_needs_its_own_id() {
+    let switch = Switch::start(TWO_HOSTS, "host-1");
+    let mine = prepare(&switch, &with_blue_9());
+    let other = prepare(&switch, &with_blue_9());
+    for step in ["commit", "abort"] {
+        let (status, error) = refused(&switch, &format!("POST /v1/policy/{step}?id={mine}"), &[]);
+        assert_eq!(status, 409);
+        let expected = format!("what is prepared is {other}, not {mine}: somebody prepared ");
+        assert!(error.starts_with(&expected), "{error}");
+        let (status, error) = refused(&switch, &format!("POST /v1/policy/{step}"), &[]);
+        assert_eq!(status, 400);
+        assert!(error.contains("?id="), "{error}");
+    }
+    assert_eq!(get(&switch, "/v1/status")["prepared_id"], other);
+    // What is applied takes the place of what was prepared.
+    post(&switch, "/v1/policy", TWO_HOSTS);
+    let (status, _) = refused(&switch, &format!("POST /v1/policy/commit?id={other}"), &[]);
+    assert_eq!(status, 409);
+    assert_eq!(machines(&switch).len(), 2);
+}
+
+/// As `sha256sum` says it of the example.
+#[test]
+fn the_file_in_force_is_told_by_its_digest() {
+    let switch = Switch::start(TWO_HOSTS, "host-1");
+    let digest = || get(&switch, "/v1/status")["digest"].clone();
+    let of_two_hosts = "ab8451451b35fc211f7027d14c48365c596334ebbb52d4ed71a1054afabaf602";
+    assert_eq!(digest(), of_two_hosts);
+    prepare(&switch, &with_blue_9());
+    assert_eq!(digest(), of_two_hosts);
+    post(&switch, "/v1/policy", &with_blue_9());
+    assert_ne!(digest(), of_two_hosts);
 }
 
 #[test]
@@ -143,13 +187,11 @@ fn what_is_no_policy_file_at_all_is_malformed() {
 fn the_client_tells_what_the_switch_says() {
     let mut switch = Switch::start(TWO_HOSTS, "host-1");
     let client = switch.client();
-    assert_eq!(
-        client.prepare(with_blue_9(), "site.toml").unwrap().version,
-        2
-    );
+    let prepared = client.prepare(with_blue_9(), "site.toml").unwrap();
+    assert_eq!(prepared.version, 2);
     assert_eq!(client.status().unwrap().prepared_version, Some(2));
-    assert!(client.abort().unwrap().aborted);
-    let error = client.commit().unwrap_err();
+    assert!(client.abort(&prepared.id).unwrap().aborted);
+    let error = client.commit(&prepared.id).unwrap_err();
     assert!(
         error
             .to_string()

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use netvirt_std::control::{Client, ControlServer};
+use netvirt_std::control::{Client, ControlServer, ControlSocket, Patience};
 use netvirt_std::device::memory::{MemoryReceiver, MemorySender, cable};
 use netvirt_std::device::{Capabilities, Outgoing, Sender};
 use netvirt_std::host::{Devices, Host, HostHandle, HostOptions, Queue, serve};
@@ -86,6 +86,10 @@ impl Switch {
 
     /// A switch that cannot open the port of one machine.
     pub fn with_broken(policy: &str, host: &str, broken: Option<&str>) -> Self {
+        Self::with(policy, host, broken, Patience::default())
+    }
+
+    pub fn with(policy: &str, host: &str, broken: Option<&str>, patience: Patience) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cables = Cables {
             broken: broken.map(str::to_owned),
@@ -102,7 +106,8 @@ impl Switch {
         let devices = Box::new(cables.clone());
         let host = Host::start(&file, host, &options, devices, handle.listener(), None).unwrap();
         let path = directory.path().join("switch.sock");
-        let server = ControlServer::start(&path, &host, handle.clone()).unwrap();
+        let socket = ControlSocket::claim(&path).unwrap();
+        let server = ControlServer::start(socket, &host, handle.clone(), patience).unwrap();
         Self {
             cables,
             handle,

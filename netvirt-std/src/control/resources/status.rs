@@ -22,8 +22,12 @@ pub struct Status {
     pub host: String,
     /// The version of the policy that packets see.
     pub version: u64,
+    /// SHA-256 of the policy file that is in force, as `sha256sum` says it.
+    pub digest: String,
     /// The version that waits to be committed.
     pub prepared_version: Option<u64>,
+    /// What that version is committed or aborted by.
+    pub prepared_id: Option<String>,
     /// Whether frames of machines are carried.
     pub ready: bool,
     /// How many workers there are.
@@ -41,12 +45,14 @@ pub struct Status {
 }
 
 impl Status {
-    fn take(host: &mut Host) -> Result<Self, HostError> {
+    fn take(host: &mut Host, prepared: &Option<String>) -> Result<Self, HostError> {
         let stalls = host.take_stalls()?;
         Ok(Self {
             host: host.policy().name.clone(),
             version: host.version(),
+            digest: host.policy().digest.clone(),
             prepared_version: host.prepared_version(),
+            prepared_id: host.prepared_version().and(prepared.clone()),
             ready: host.is_ready(),
             workers: host.workers(),
             uptime_seconds: host.now().as_secs(),
@@ -71,7 +77,8 @@ pub(in crate::control) async fn answer(
     parameters: Parameters,
 ) -> Result<Json<Status>, Refusal> {
     filter_of::<NoFields>(parameters)?;
-    let status = aside(move || Ok(access.ask(Status::take)??)).await?;
+    let status =
+        aside(move || Ok(access.change(|host, prepared| Status::take(host, prepared))??)).await?;
     Ok(Json(status))
 }
 
@@ -82,7 +89,9 @@ impl fmt::Display for Status {
         let mut table = Table::new([("switch", Align::Left), ("", Align::Left)]);
         table.row([&"host", &self.host]);
         table.row([&"policy version", &self.version]);
+        table.row([&"policy file (SHA-256)", &self.digest]);
         table.row([&"prepared version", &or_nothing(self.prepared_version)]);
+        table.row([&"  its id", &or_nothing(self.prepared_id.as_ref())]);
         table.row([&"ready", &if self.ready { "yes" } else { "not yet" }]);
         table.row([&"workers", &self.workers]);
         table.row([&"uptime", &Age(Duration::from_secs(self.uptime_seconds))]);
