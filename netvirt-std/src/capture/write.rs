@@ -1,8 +1,12 @@
 //! Writing pcapng.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 
 use super::error::{CaptureError, CaptureFault};
 
@@ -56,6 +60,31 @@ impl CaptureWriter<BufWriter<File>> {
             .map_err(|error| CaptureError::in_file(path, CaptureFault::Io(error)))?;
         Self::new(path, BufWriter::new(file))
     }
+
+    /// The same in a directory where anybody can make files. What somebody else has put there is left alone: a link may
+    /// lead to a file of the system.
+    ///
+    /// # Errors
+    /// The file cannot be made or written, or is no file of one's own.
+    pub fn create_among_others(path: &Path) -> Result<Self, CaptureError> {
+        let file =
+            open_own(path).map_err(|error| CaptureError::in_file(path, CaptureFault::Io(error)))?;
+        Self::new(path, BufWriter::new(file))
+    }
+}
+
+fn open_own(path: &Path) -> io::Result<File> {
+    // A pipe would have to be waited for.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    let file = options.custom_flags(flags.bits() as i32).open(path)?;
+    let there = file.metadata()?;
+    if !there.is_file() || there.nlink() != 1 || there.uid() != geteuid().as_raw() {
+        return Err(io::Error::other("somebody else's file is there"));
+    }
+    file.set_len(0)?;
+    Ok(file)
 }
 
 impl<W: Write> CaptureWriter<W> {
@@ -216,7 +245,8 @@ impl<W: Write> CaptureWriter<W> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
+    use std::fs;
+    use std::os::unix::fs::symlink;
 
     use super::super::read::CaptureReader;
     use super::*;
@@ -249,6 +279,31 @@ mod tests {
             );
             assert!(!read.is_truncated());
         }
+    }
+
+    #[test]
+    fn what_somebody_else_put_there_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let precious = directory.path().join("precious");
+        let path = directory.path().join("demo.pcapng");
+        for plant in [
+            |precious: &Path, path: &Path| symlink(precious, path),
+            |precious: &Path, path: &Path| fs::hard_link(precious, path),
+        ] {
+            fs::write(&precious, "what the system needs").unwrap();
+            plant(&precious, &path).unwrap();
+            let error = CaptureWriter::create_among_others(&path).err().unwrap();
+            assert!(error.to_string().contains("demo.pcapng: "), "{error}");
+            assert_eq!(fs::read(&precious).unwrap(), b"what the system needs");
+            fs::remove_file(&path).unwrap();
+        }
+        // One's own is replaced.
+        fs::write(&path, [0; 5000]).unwrap();
+        CaptureWriter::create_among_others(&path)
+            .unwrap()
+            .finish()
+            .unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < 5000);
     }
 
     #[test]

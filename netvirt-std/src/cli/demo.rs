@@ -14,8 +14,14 @@ use super::{DemoArgs, Failure, policy};
 
 /// Gives the demo, tells what happened, and whether all of it was as expected.
 pub fn run(args: &DemoArgs, out: &mut impl Write) -> Result<(), Failure> {
-    let path = args.capture.clone().unwrap_or_else(default_capture);
-    let capture = CaptureWriter::create(&path).map_err(|error| not_written(&error))?;
+    let (path, capture) = match &args.capture {
+        Some(path) => (path.clone(), CaptureWriter::create(path)),
+        None => (
+            default_capture(),
+            CaptureWriter::create_among_others(&default_capture()),
+        ),
+    };
+    let capture = capture.map_err(|error| not_written(&error))?;
     let given = give(args, capture, out).inspect_err(|_| remove_file(&path));
     let report = given?;
     write!(out, "{report}")?;
