@@ -15,7 +15,7 @@ use super::model::{
 use super::mtu::ETHERNET_MTU;
 use super::reader::{FromToml, Located, TableReader};
 use super::values::{
-    DscpSetting, FlowIdSetting, InterfaceName, Name, RoutePrefix, RuleOr, SubnetMethod,
+    DscpSetting, FlowIdSetting, HostName, InterfaceName, Name, RoutePrefix, RuleOr, SubnetMethod,
     SubnetPrefix, SubnetReference, UnicastPrefix,
 };
 use crate::hex::Hex;
@@ -323,7 +323,7 @@ fn read_route<A: FromToml>(table: &mut TableReader<'_>) -> Option<Route<A>> {
 }
 
 fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
-    let name = table.required("name");
+    let name = table.required::<HostName>("name");
     let uplink = table
         .required_table("uplink", "{ mac = \"…\" }")
         .and_then(|mut uplink| {
@@ -345,7 +345,7 @@ fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
         })
     });
     Some(Host {
-        name: name?,
+        name: name?.map(|HostName(name)| name),
         uplink: uplink?,
         addresses: addresses?,
         neighbours: neighbours.list,

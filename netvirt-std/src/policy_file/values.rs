@@ -205,6 +205,24 @@ impl FromToml for Name {
     }
 }
 
+/// The name of a host, which is also that of a file: its switch's control socket.
+#[derive(Debug)]
+pub(super) struct HostName(pub(super) Name);
+
+impl FromToml for HostName {
+    const EXPECTED: &'static str = Name::EXPECTED;
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        let name = Name::from_toml(value)?;
+        if name.0.contains('/') || name.0.starts_with('.') {
+            return Err(Refusal::Value(format!(
+                "{name} is no name of a host: its control socket is a file of this name, so use no `/`, and no `.` at the \
+                 beginning"
+            )));
+        }
+        Ok(Self(name))
+    }
+}
+
 /// The name of a network interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InterfaceName(pub(super) String);

@@ -227,6 +227,23 @@ pub const RULES: &[Rule] = &[
         ],
     },
     Rule {
+        says: "a host's name can be that of its control socket",
+        breaches: &[
+            Breach {
+                old: "name = \"host-3\"",
+                new: "name = \"../host-3\"",
+                told: "46:8 \"../host-3\" is no name of a host: its control socket is a file of this \
+                name, so use no `/`, and no `.` at the beginning",
+            },
+            Breach {
+                old: "name = \"host-3\"",
+                new: "name = \".host-3\"",
+                told: "46:8 \".host-3\" is no name of a host: its control socket is a file of this \
+                name, so use no `/`, and no `.` at the beginning",
+            },
+        ],
+    },
+    Rule {
         says: "a name has at least one character, no `=`, no control character and no space at its ends",
         breaches: &[
             Breach {
