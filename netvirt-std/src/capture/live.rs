@@ -112,8 +112,14 @@ impl LiveCapture {
             .name(THREAD.to_owned())
             .spawn(move || {
                 scheduling::yield_to_workers();
-                recording.record(&mut received)?;
-                recording.writer.finish().map(|_file| ())
+                let recorded = recording
+                    .record(&mut received)
+                    .and_then(|()| recording.writer.finish().map(|_file| ()));
+                // The switch goes on, perhaps for long, before anybody hears of it in another way.
+                if let Err(error) = &recorded {
+                    tracing::error!(%error, "the capture has ended: no more frames are written");
+                }
+                recorded
             })
             .map_err(|error| CaptureError::in_file(path, CaptureFault::Io(error)))?;
         Ok((sender, Self { missed, thread }))
