@@ -24,11 +24,13 @@
 //! | [`memory`] | the tables of a host on the heap, of the size that its policy needs |
 //! | [`live`], [`transaction`] | the policy of a running switch, and changes to it |
 //! | [`host`] | a running switch: workers, devices, and the policy that they carry out |
+//! | [`control`] | the control socket of a running switch: its HTTP API, and a client |
 //! | [`worker`] | a thread that carries frames between devices |
 //! | [`switch`] | a host's switch without its devices, and the frames that wait for a next hop |
 //! | [`capture`] | pcap and pcapng |
 //! | [`replay`] | captured frames through a switch, offline |
 //! | [`explain`] | a decision in words, with its near misses |
+//! | [`demo`] | the demonstration network, and what is expected of it |
 //! | [`device`] | where frames come from and go to: TAP, AF_PACKET, memory |
 //! | [`cpu`] | what this processor can do for the core's tables |
 //! | [`counters`] | what a switch counted, with names |
