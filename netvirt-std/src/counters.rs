@@ -177,11 +177,16 @@ impl fmt::Display for CounterReport {
         if !refused.is_empty() {
             writeln!(f, "{refused}")?;
         }
-        write!(f, "{}\n{}", self.by_port(), self.by_subnet())
+        f.write_str(&self.by_place())
     }
 }
 
 impl CounterReport {
+    /// The tables by port and by subnet, for people: without what is counted of all tenants together.
+    pub fn by_place(&self) -> String {
+        format!("{}\n{}", self.by_port(), self.by_subnet())
+    }
+
     fn totals(&self) -> Table<2> {
         let totals = [
             ("delivered", self.delivered),

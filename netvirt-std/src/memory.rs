@@ -70,11 +70,16 @@ impl HostCapacity {
 
     /// What the changes need in empty tables, and headroom for as much again as a quarter.
     pub fn for_changes(changes: &[Change]) -> Self {
+        Self::exactly_for(changes).with_headroom()
+    }
+
+    /// What the changes need in empty tables.
+    pub fn exactly_for(changes: &[Change]) -> Self {
         let mut count = Count::default();
         for change in changes {
             count.add(change);
         }
-        count.finish().with_headroom()
+        count.finish()
     }
 
     /// The larger of the two, of everything.

@@ -233,10 +233,24 @@ fn a_script_that_is_not_understood_ends_with_1_and_one_that_cannot_be_read_with_
     let answer = ask("import", &file);
     assert_eq!((answer.status, &*answer.out), (Some(1), ""));
     assert!(answer.complaints.contains("site.toml:1:1"));
+    let end = "\n\n1 error; nothing was written\n";
+    assert!(answer.complaints.ends_with(end), "{}", answer.complaints);
     fs::write(&file, b"Write-Host 'bl\xe5'").unwrap();
     for file in [&*file, Path::new("no/such/script.ps1")] {
         let answer = ask("import", file);
         assert_eq!((answer.status, &*answer.out), (Some(2), ""));
         assert!(answer.complaints.contains(&file.display().to_string()));
     }
+}
+
+#[test]
+fn more_records_than_any_machine_holds_are_refused() {
+    let mut command = netvirt();
+    command.args(["switch", "--host", "host-1", "--policy"]);
+    command.args([TWO_HOSTS_SCRIPT, "--records", "99999999999"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(complaint.contains("99999999999"), "{complaint}");
+    assert!(complaint.contains("16777216"), "{complaint}");
 }

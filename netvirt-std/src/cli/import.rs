@@ -5,13 +5,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use netvirt_std::import;
+use netvirt_std::policy_file::{Diagnostics, Severity};
 
-use super::{Failure, ImportArgs, complain, policy};
+use super::{Failure, ImportArgs, complain, plural, policy};
 
 /// Makes a policy file out of a script, and says what had to be assumed.
 pub fn run(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failure> {
     let script = read(&args.file)?;
-    let imported = import::import(&script, &policy::name(&args.file)).map_err(policy::found)?;
+    let imported = import::import(&script, &policy::name(&args.file)).map_err(refused)?;
     if !imported.told.is_empty() {
         complain(&imported.told.render(policy::is_colourful()));
     }
@@ -27,6 +28,16 @@ pub fn run(args: &ImportArgs, out: &mut impl Write) -> Result<(), Failure> {
     })?;
     writeln!(out, "Written into {name}.")?;
     Ok(())
+}
+
+/// Ends with what it comes to: much may be told before that had only to be assumed.
+fn refused(told: Diagnostics) -> Failure {
+    let errors = told
+        .iter()
+        .filter(|told| told.severity() == Severity::Error);
+    let errors = plural(errors.count(), "error");
+    let told = told.render(policy::is_colourful());
+    Failure::Found(format!("{told}\n\n{errors}; nothing was written"))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

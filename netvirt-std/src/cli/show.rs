@@ -25,6 +25,9 @@ pub struct ShowArgs {
     /// What the switch says, in JSON with all fields.
     #[arg(long)]
     json: bool,
+    /// Of the status: have the longest stalls begin again from nothing, after it is shown in JSON.
+    #[arg(long, requires = "json")]
+    reset_stalls: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -50,10 +53,19 @@ fn field_and_value(text: &str) -> Result<(String, String), String> {
 /// Shows what a running switch knows and does.
 pub fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), Failure> {
     let client = control::client(args.control.as_deref())?;
+    if args.reset_stalls && args.what != What::Status {
+        return Err(Failure::Impossible(
+            "--reset-stalls goes with the status: netvirt show status --json --reset-stalls".into(),
+        ));
+    }
     if args.json {
-        let name = args.what.to_possible_value();
-        let name = name.as_ref().map_or("", |value| value.get_name());
-        let shown = client.show(name, &args.filter)?;
+        let shown = if args.reset_stalls {
+            client.reset_stalls()?
+        } else {
+            let name = args.what.to_possible_value();
+            let name = name.as_ref().map_or("", |value| value.get_name());
+            client.show(name, &args.filter)?
+        };
         return Ok(writeln!(
             out,
             "{}",
@@ -68,7 +80,8 @@ pub fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), Failure> {
                 "there is one status: leave FIELD=VALUE out".into(),
             ));
         }
-        What::Counters => client.counters(filter)?.to_string(),
+        What::Counters if filter.is_empty() => client.counters(filter)?.to_string(),
+        What::Counters => client.counters(filter)?.by_place(),
         What::Ports => table::<PortView>(&client, filter)?,
         What::Records => table::<RecordView>(&client, filter)?,
         What::CustomerRoutes => table::<CustomerRouteView>(&client, filter)?,

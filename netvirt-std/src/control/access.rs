@@ -10,6 +10,16 @@ use super::problem::Refusal;
 use crate::host::{Host, HostHandle};
 use crate::live::LivePolicy;
 use crate::policy_file::HostPolicy;
+use crate::worker::Stalls;
+
+/// What the control socket knows beside the host.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    /// By which id a version of the policy is prepared.
+    pub prepared: Option<String>,
+    /// The longest since they began again.
+    pub stalls: Stalls,
+}
 
 /// Lists that are made at once, and policy files that are held at once; others wait for their turn. Together they leave
 /// threads for small questions.
@@ -25,8 +35,8 @@ pub(super) struct Access {
     /// Read here, beside the workers, so that large answers do not take the host's thread.
     pub policies: Arc<LivePolicy>,
     pub patience: Patience,
-    /// By which id a version is prepared. Only the host's thread looks at it, so that it is always about what the host has.
-    prepared: Arc<Mutex<Option<String>>>,
+    /// Only the host's thread looks at it, so that it is always about what the host has.
+    beside: Arc<Mutex<Beside>>,
     lists: Arc<Semaphore>,
     policy_texts: Arc<Semaphore>,
 }
@@ -37,7 +47,7 @@ impl Access {
             host,
             policies,
             patience,
-            prepared: Arc::default(),
+            beside: Arc::default(),
             lists: Arc::new(Semaphore::new(LISTS_AT_ONCE)),
             policy_texts: Arc::new(Semaphore::new(POLICY_TEXTS_AT_ONCE)),
         }
@@ -53,15 +63,15 @@ impl Access {
         turn(&self.policy_texts).await
     }
 
-    /// Has the host's thread change what is prepared or in force, and the id of what is prepared with it.
-    pub fn change<R: Send + 'static>(
+    /// Has the host's thread do something with the host and with what is known beside it.
+    pub fn ask_both<R: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Host, &mut Option<String>) -> R + Send + 'static,
+        request: impl FnOnce(&mut Host, &mut Beside) -> R + Send + 'static,
     ) -> Result<R, Refusal> {
-        let prepared = Arc::clone(&self.prepared);
+        let beside = Arc::clone(&self.beside);
         self.ask(move |host| {
-            let mut prepared = prepared.lock().unwrap_or_else(PoisonError::into_inner);
-            change(host, &mut prepared)
+            let mut beside = beside.lock().unwrap_or_else(PoisonError::into_inner);
+            request(host, &mut beside)
         })
     }
 

@@ -166,7 +166,7 @@ impl Client {
         &self.socket
     }
 
-    /// How the switch does. The longest stalls begin again from nothing.
+    /// How the switch does.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -174,7 +174,17 @@ impl Client {
         self.read(&self.show("status", &[])?)
     }
 
-    /// What it counted; by subnet as far as the filter says.
+    /// The same, in JSON; the longest stalls begin again from nothing then.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn reset_stalls(&self) -> Result<Bytes, ClientError> {
+        let path = "/v1/status/reset-stalls";
+        let request = self.request(Method::POST, path, Form::Json, Vec::new())?;
+        self.wait(self.exchange(request, QUESTION))
+    }
+
+    /// What it counted; by port and by subnet as far as the filter says.
     ///
     /// # Errors
     /// [`ClientError`].

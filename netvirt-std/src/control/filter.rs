@@ -9,6 +9,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny, MapAcces
 use serde::{Serialize, forward_to_deserialize_any};
 use serde_json::Value;
 
+use super::written::expected_instead;
 use crate::policy_file::nearest;
 
 /// Objects that have, in each field that is named, one of the values that are named for it.
@@ -23,18 +24,37 @@ struct Wanted {
     texts: Vec<String>,
 }
 
-/// A field that the objects do not have.
+/// What no object can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnknownField {
-    /// The field that was named.
-    pub field: String,
-    /// Those that there are.
-    pub known: &'static [&'static str],
+pub(super) enum InvalidFilter {
+    /// A field.
+    Field {
+        /// The field that was named.
+        field: String,
+        /// Those that there are.
+        known: &'static [&'static str],
+    },
+    /// A value of a field.
+    Value {
+        /// The field.
+        field: &'static str,
+        /// What is wanted of it.
+        value: String,
+        /// What it can have.
+        expected: &'static str,
+    },
 }
 
-impl fmt::Display for UnknownField {
+impl fmt::Display for InvalidFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { field, known } = self;
+        let (field, known) = match self {
+            Self::Field { field, known } => (field, known),
+            Self::Value {
+                field,
+                value,
+                expected,
+            } => return write!(f, "{value:?} is no value of {field}: give {expected}"),
+        };
         if known.is_empty() {
             return f.write_str("there is nothing to filter on");
         }
@@ -46,16 +66,23 @@ impl fmt::Display for UnknownField {
     }
 }
 
-impl std::error::Error for UnknownField {}
+impl std::error::Error for InvalidFilter {}
 
 impl Filter {
     /// Reads the fields and values of a query.
-    pub fn of<T: DeserializeOwned>(query: Vec<(String, String)>) -> Result<Self, UnknownField> {
+    pub fn of<T: DeserializeOwned>(query: Vec<(String, String)>) -> Result<Self, InvalidFilter> {
         let known = fields_of::<T>();
         let wanted = query.into_iter().map(|(field, value)| {
-            match known.iter().find(|known| **known == field) {
-                Some(field) => Ok((*field, Wanted::new(value))),
-                None => Err(UnknownField { field, known }),
+            let Some(field) = known.iter().find(|known| **known == field) else {
+                return Err(InvalidFilter::Field { field, known });
+            };
+            match expected_instead::<T>(field, &value) {
+                None => Ok((*field, Wanted::new(value))),
+                Some(expected) => Err(InvalidFilter::Value {
+                    field,
+                    value,
+                    expected,
+                }),
             }
         });
         Ok(Self {
@@ -183,7 +210,7 @@ mod tests {
         usable: bool,
     }
 
-    fn takes(query: &[(&str, &str)]) -> Result<bool, UnknownField> {
+    fn takes(query: &[(&str, &str)]) -> Result<bool, InvalidFilter> {
         let thing = Thing {
             vsid: 5001,
             name: None,
@@ -229,6 +256,22 @@ mod tests {
             ("name", "null", false),
         ] {
             assert_eq!(takes(&[(field, value)]), Ok(expected), "{field}={value}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_no_object_can_have_is_told_with_what_it_can() {
+        for (field, value, expected) in [
+            ("vsid", "xyz", "a whole number"),
+            ("vsid", "", "a whole number"),
+            ("vsid", "4294967296", "a whole number"),
+            ("usable", "TRUE", "true or false"),
+            ("addresses", "10.0.0", "an IP address"),
+            ("mac", "06:06", "a MAC address"),
+        ] {
+            let error = takes(&[(field, value)]).unwrap_err().to_string();
+            let expected = format!("{value:?} is no value of {field}: give {expected}");
+            assert!(error.starts_with(&expected), "{error}");
         }
     }
 

@@ -9,7 +9,8 @@
 //! | Request | Answer |
 //! |---|---|
 //! | `GET /v1/status` | [`Status`] |
-//! | `GET /v1/counters` | [`CounterReport`](crate::counters::CounterReport): totals, each reason, by port, by subnet; a filter chooses subnets |
+//! | `POST /v1/status/reset-stalls` | [`Status`]; from now on its longest stalls are those that come |
+//! | `GET /v1/counters` | [`CounterReport`](crate::counters::CounterReport): totals, each reason, by port, by subnet; a filter chooses subnets and their ports |
 //! | `GET /v1/ports` | list of [`PortView`] |
 //! | `GET /v1/records` | list of [`RecordView`] |
 //! | `GET /v1/customer-routes` | list of [`CustomerRouteView`] |
@@ -30,9 +31,21 @@
 //!
 //! **Explanations and next hops** come as text for people if the request says `Accept: text/plain`.
 //!
-//! **What goes wrong** has the body [`Problem`] and the status 400 (the request is malformed), 404 (no such thing), 409 (the
-//! tables or devices refuse it, or nothing is prepared: the switch is as it was), 422 (the policy file is wrong; the
-//! problem has every diagnostic) or 503 (the switch is ending).
+//! A value that the field cannot have, such as `?vsid=blue`, is refused.
+//!
+//! **A policy file** is sent as it is, in one piece:
+//!
+//! ```text
+//! curl --unix-socket /run/netvirt/host-1.sock --data-binary @network.toml 'http://netvirt/v1/policy?name=network.toml'
+//! ```
+//!
+//! **What goes wrong** has the body [`Problem`] and the status 400 (the request is malformed), 404 (no such thing), 405
+//! (nothing that takes this method), 408 (the rest of the request did not come), 409 (the tables or devices refuse it, or
+//! nothing is prepared, or something else than what is to be committed: the switch is as it was), 413 (the request is too
+//! large: a policy file has 256 MiB at most), 422 (the policy file is wrong; the problem has its diagnostics), 500 (an
+//! error of netvirt) or 503 (the switch is ending).
+//!
+//! **Who is silent** is not waited for long ([`Patience`]). Changes of the policy are logged, with the user who asked.
 //!
 //! Requests are worked on beside the switch. Its host thread is asked only for what it alone knows and for changes of the
 //! policy; packets wait for nobody.
@@ -48,12 +61,14 @@ mod policy;
 mod problem;
 mod question;
 mod resources;
+mod room;
 mod server;
 mod socket;
 mod text;
+mod written;
 
 pub use client::{Client, ClientError, Form};
-pub use filter::{UnknownField, fields_of};
+pub use filter::fields_of;
 pub use list::Resource;
 pub use patience::Patience;
 pub use policy::{Aborted, Prepared, Taken};

@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::access::{Access, aside};
 use super::peer::Peer;
 use super::problem::{Refusal, ToldDiagnostic};
+use super::room::explained;
 use super::text::PolicyText;
 use crate::host::{Host, HostError};
 use crate::policy_file::PolicyFile;
@@ -78,9 +79,10 @@ pub(super) async fn apply(
     let applied = aside(move || {
         let file = text.parse(&name)?;
         let warnings = ToldDiagnostic::all(file.warnings());
-        let version = access.change(move |host, prepared| {
-            *prepared = None;
-            host.apply(&file)
+        let version = access.ask_both(move |host, beside| {
+            beside.prepared = None;
+            let applied = host.apply(&file);
+            applied.map_err(|error| explained(error, host, &file))
         })??;
         Ok(Taken { version, warnings })
     });
@@ -123,7 +125,7 @@ pub(super) async fn prepare(
                 id,
                 "the version is forgotten: nobody waited until it was prepared"
             );
-            let _ = access.change(move |host, prepared| abort_on(host, prepared, &id));
+            let _ = access.ask_both(move |host, beside| abort_on(host, &mut beside.prepared, &id));
         }
     });
     let prepared = answered.await;
@@ -137,10 +139,11 @@ fn prepare_text(access: &Access, text: PolicyText, name: &str) -> Result<Prepare
     let warnings = ToldDiagnostic::all(file.warnings());
     let id = new_id(&file);
     let prepared_as = id.clone();
-    let version = access.change(move |host, prepared| {
-        *prepared = None;
-        let version = host.prepare(&file)?;
-        *prepared = Some(prepared_as);
+    let version = access.ask_both(move |host, beside| {
+        beside.prepared = None;
+        let version = host.prepare(&file);
+        let version = version.map_err(|error| explained(error, host, &file))?;
+        beside.prepared = Some(prepared_as);
         Ok::<_, HostError>(version)
     })??;
     Ok(Prepared {
@@ -180,8 +183,9 @@ pub(super) async fn commit(
 ) -> Result<Json<Taken>, Refusal> {
     let id = id_of(id)?;
     let wanted = id.clone();
-    let committed =
-        aside(move || access.change(move |host, prepared| commit_on(host, prepared, &wanted))?);
+    let committed = aside(move || {
+        access.ask_both(move |host, beside| commit_on(host, &mut beside.prepared, &wanted))?
+    });
     let committed = committed.await;
     match &committed {
         Ok(version) => tracing::info!(version, id, uid = peer.uid, "what was prepared is in force"),
@@ -202,8 +206,9 @@ pub(super) async fn abort(
 ) -> Result<Json<Aborted>, Refusal> {
     let id = id_of(id)?;
     let wanted = id.clone();
-    let aborted =
-        aside(move || access.change(move |host, prepared| abort_on(host, prepared, &wanted))?);
+    let aborted = aside(move || {
+        access.ask_both(move |host, beside| abort_on(host, &mut beside.prepared, &wanted))?
+    });
     let aborted = aborted.await;
     match &aborted {
         Ok(_) => tracing::info!(id, uid = peer.uid, "what was prepared is forgotten"),

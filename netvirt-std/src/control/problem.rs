@@ -13,7 +13,7 @@ use crate::policy_file::{Diagnostics, Severity};
 pub struct Problem {
     /// What is wrong and what to do, for people; of a policy file all of it, with the lines that it is about.
     pub error: String,
-    /// What is wrong in a policy file, one by one.
+    /// What is wrong in a policy file, one by one; of very many the first, errors before others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<ToldDiagnostic>,
 }
@@ -34,9 +34,9 @@ pub struct ToldDiagnostic {
 }
 
 impl ToldDiagnostic {
-    /// All of them, in the order of the file.
+    /// The most important ones, in the order of the file.
     pub fn all(diagnostics: &Diagnostics) -> Vec<Self> {
-        let told = diagnostics.iter().map(|diagnostic| {
+        let told = diagnostics.most_important().map(|diagnostic| {
             let (line, column) = diagnostics.position(&diagnostic.place().span);
             Self {
                 severity: match diagnostic.severity() {
@@ -109,6 +109,7 @@ impl From<HostError> for Refusal {
         let status = match error {
             HostError::UnknownHost(_) => StatusCode::UNPROCESSABLE_ENTITY,
             HostError::Refused { .. }
+            | HostError::NoRoom { .. }
             | HostError::Device(_)
             | HostError::OtherUplink
             | HostError::NothingPrepared => StatusCode::CONFLICT,

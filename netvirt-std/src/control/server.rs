@@ -137,6 +137,7 @@ fn service(
 fn routes(access: Access) -> Router {
     let router = Router::new()
         .route("/v1/status", get(status::answer))
+        .route("/v1/status/reset-stalls", post(status::reset_stalls))
         .route("/v1/counters", get(counters::answer))
         .route("/v1/next-hop", get(question::next_hop))
         .route("/v1/trace", post(question::trace))
@@ -167,7 +168,7 @@ async fn unknown(uri: Uri) -> Refusal {
         format!(
             "there is no {}: GET /v1/ with status, counters, ports, records, customer-routes, provider-addresses, \
              provider-routes, hosts, neighbours or next-hop; POST /v1/ with policy, policy/prepare, policy/commit, \
-             policy/abort or trace",
+             policy/abort, status/reset-stalls or trace",
             uri.path()
         ),
     )

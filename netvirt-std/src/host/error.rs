@@ -20,6 +20,19 @@ pub enum HostError {
         /// Why.
         why: Refusal,
     },
+    /// A table has no room for all that the policy file has.
+    NoRoom {
+        /// The host.
+        host: String,
+        /// What is in the table, in words.
+        what: &'static str,
+        /// How many of these the file has for the host.
+        needed: usize,
+        /// How many the table takes.
+        room: usize,
+        /// Whether an option says for how many there is to be room.
+        is_of_records: bool,
+    },
     /// A device cannot be opened. The message says which, why and what to do.
     Device(io::Error),
     /// No worker can be started.
@@ -56,10 +69,28 @@ impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownHost(unknown) => unknown.fmt(f),
-            Self::Refused { change, why } => {
-                write!(f, "the switch refuses this version of the policy: {why} ({change})")?;
-                if matches!(why, Refusal::Full(_)) {
-                    f.write_str("; start the switch again with a larger --records")?;
+            Self::Refused { change, why } => write!(
+                f,
+                "the switch refuses this version of the policy: {why} ({change})"
+            ),
+            Self::NoRoom {
+                host,
+                what,
+                needed,
+                room,
+                is_of_records,
+            } => {
+                write!(f, "there is no room for more {what}: ")?;
+                if needed > room {
+                    let (needed, room) = (Grouped(*needed), Grouped(*room));
+                    write!(f, "{host} needs {needed} and has room for {room}")?;
+                } else {
+                    // What comes is added before all that goes is removed.
+                    write!(f, "{host} needs more than it has while it changes over")?;
+                }
+                f.write_str("; start its switch again with this file")?;
+                if *is_of_records {
+                    write!(f, ", or with --records {}", needed.max(room))?;
                 }
                 Ok(())
             }
@@ -80,6 +111,22 @@ impl fmt::Display for HostError {
                  prepare it again",
             ),
         }
+    }
+}
+
+/// A number as people read it: 20,004.
+struct Grouped(usize);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = self.0.to_string();
+        for (place, digit) in digits.char_indices() {
+            if place > 0 && (digits.len() - place).is_multiple_of(3) {
+                f.write_str(",")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        Ok(())
     }
 }
 

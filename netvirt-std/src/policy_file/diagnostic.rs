@@ -116,20 +116,30 @@ pub struct Diagnostics {
     /// Where the lines begin.
     lines: Arc<[usize]>,
     list: Vec<Diagnostic>,
+    /// How many more were found, when there was enough.
+    unlisted: usize,
 }
 
+/// How many are shown: nobody mends more at once.
+const SHOWN: usize = 100;
+/// How many errors are kept, and how many of the rest; files of any size are checked beside a running switch.
+const KEPT: usize = 1000;
+
 impl Diagnostics {
-    pub(super) fn new(file_name: &str, text: &str, mut list: Vec<Diagnostic>) -> Self {
+    fn new(file_name: &str, text: &str, found: Found) -> Self {
+        let unlisted = found.number() - found.list.len();
+        let mut list = found.list;
         list.sort_by_key(|diagnostic| diagnostic.place.span.start);
         Self {
             file_name: file_name.into(),
             text: text.into(),
             lines: line_starts(text).collect(),
             list,
+            unlisted,
         }
     }
 
-    /// The diagnostics in the order of the file.
+    /// The diagnostics in the order of the file; of a thousand errors, or as many others, the rest is only counted.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Diagnostic> {
         self.list.iter()
     }
@@ -146,7 +156,28 @@ impl Diagnostics {
 
     /// Whether one of them is an error.
     pub fn has_errors(&self) -> bool {
-        self.list.iter().any(|d| d.severity == Severity::Error)
+        self.errors().next().is_some()
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.list
+            .iter()
+            .filter(|diagnostic| diagnostic.severity == Severity::Error)
+    }
+
+    /// As many as somebody reads, in the order of the file; errors come before others.
+    pub(crate) fn most_important(&self) -> impl Iterator<Item = &Diagnostic> {
+        let mut errors = SHOWN;
+        let mut others = SHOWN.saturating_sub(self.errors().count());
+        self.list.iter().filter(move |diagnostic| {
+            let room = match diagnostic.severity {
+                Severity::Error => &mut errors,
+                Severity::Warning | Severity::Note => &mut others,
+            };
+            let is_shown = *room > 0;
+            *room = room.saturating_sub(1);
+            is_shown
+        })
     }
 
     /// Line and column, both counted from 1, columns in characters.
@@ -157,18 +188,25 @@ impl Diagnostics {
         (line, before.chars().count() + 1)
     }
 
-    /// All diagnostics as text for a terminal, with the lines of the file that they are about.
+    /// The diagnostics as text for a terminal, with the lines of the file that they are about: errors last, where who
+    /// looks at a terminal sees them; of more than a hundred only how many there are.
     pub fn render(&self, colour: bool) -> String {
         let renderer = if colour {
             Renderer::styled()
         } else {
             Renderer::plain()
         };
-        let reports: Vec<String> = self
-            .list
-            .iter()
+        let (errors, others): (Vec<_>, Vec<_>) = self
+            .most_important()
+            .partition(|diagnostic| diagnostic.severity == Severity::Error);
+        let shown = others.into_iter().chain(errors);
+        let mut reports: Vec<String> = shown
             .map(|diagnostic| self.render_one(diagnostic, &renderer))
             .collect();
+        let more = self.list.len() + self.unlisted - reports.len();
+        if more > 0 {
+            reports.push(format!("and {more} more"));
+        }
         reports.join("\n\n")
     }
 
@@ -176,9 +214,18 @@ impl Diagnostics {
         // Only the lines concerned are handed over: the renderer reads all the text it is given.
         let window = self.lines_around(diagnostic);
         let (first_line, _) = self.position(&(window.start..window.start));
+        let lines = &self.text[window.clone()];
+        // The ends of lines that Windows makes are nothing to be shown.
+        let shown = lines.replace("\r\n", "\n");
+        let shown = shown.strip_suffix('\r').unwrap_or(&shown);
+        let place_of = |place: usize| {
+            let place = place.clamp(window.start, window.end) - window.start;
+            let line_ends = lines.match_indices("\r\n");
+            let left_out = line_ends.take_while(|(end, _)| *end < place).count();
+            (place - left_out).min(shown.len())
+        };
         let inside = |span: &Span| {
-            let start = span.start.clamp(window.start, window.end) - window.start;
-            let end = span.end.clamp(window.start, window.end) - window.start;
+            let (start, end) = (place_of(span.start), place_of(span.end));
             start..end.max(start)
         };
         let place = AnnotationKind::Primary.span(inside(&diagnostic.place.span));
@@ -187,7 +234,7 @@ impl Diagnostics {
                 .span(inside(&label.span))
                 .label(&label.text)
         });
-        let snippet = Snippet::source(&self.text[window.clone()])
+        let snippet = Snippet::source(shown)
             .path(&self.file_name)
             .line_start(first_line)
             .annotation(match diagnostic.place.text.as_str() {
@@ -241,19 +288,41 @@ fn line_starts(text: &str) -> impl Iterator<Item = usize> {
 /// Where reading and validation note what they find.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
-    found: RefCell<Vec<Diagnostic>>,
+    found: RefCell<Found>,
+}
+
+/// What was found: the first ones, and how many there are.
+#[derive(Debug, Default)]
+struct Found {
+    list: Vec<Diagnostic>,
+    errors: usize,
+    others: usize,
+}
+
+impl Found {
+    fn add(&mut self, diagnostic: Diagnostic) {
+        let number = match diagnostic.severity {
+            Severity::Error => &mut self.errors,
+            Severity::Warning | Severity::Note => &mut self.others,
+        };
+        if *number < KEPT {
+            self.list.push(diagnostic);
+        }
+        *number += 1;
+    }
+
+    const fn number(&self) -> usize {
+        self.errors + self.others
+    }
 }
 
 impl Log {
     pub(crate) fn note(&self, diagnostic: Diagnostic) {
-        self.found.borrow_mut().push(diagnostic);
+        self.found.borrow_mut().add(diagnostic);
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        let found = self.found.borrow();
-        found
-            .iter()
-            .any(|diagnostic| diagnostic.severity == Severity::Error)
+        self.found.borrow().errors > 0
     }
 
     pub(crate) fn into_diagnostics(self, file_name: &str, text: &str) -> Diagnostics {

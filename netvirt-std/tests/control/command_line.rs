@@ -62,9 +62,9 @@ red-1    red-1      6001  red     08:08:00:00:00:05  10.0.0.5          0        
                 "domain=blue",
             ],
             "\
-VSID  domain  address   MAC address        machine  host    method       provider addresses  remarks
-────  ──────  ────────  ─────────────────  ───────  ──────  ───────────  ──────────────────  ───────
-5001  blue    10.0.0.5  06:06:00:00:00:05  blue-1   host-1  encapsulate  192.168.4.11
+VSID  domain  address   MAC address        machine  location  method       provider addresses  remarks
+────  ──────  ────────  ─────────────────  ───────  ────────  ───────────  ──────────────────  ───────
+5001  blue    10.0.0.5  06:06:00:00:00:05  blue-1   host-1    encapsulate  192.168.4.11
 ",
         ),
         (
@@ -112,21 +112,9 @@ address       MAC address        known
         (
             &["show", "counters", "vsid=5001"],
             "\
-Policy version 1.
-
-frames    number
-────────  ──────
-received       1
-dropped        1
-
-refused because  frames
-───────────────  ──────
-no_record             1
-
 port    received  bytes  delivered  bytes  refused
 ──────  ────────  ─────  ─────────  ─────  ───────
 blue-1         1     54          0      0        1
-red-1          0      0          0      0        0
 
 VSID  routing domain  sent  bytes  received  bytes  refused
 ────  ──────────────  ────  ─────  ────────  ─────  ───────

@@ -35,6 +35,20 @@ fn the_status_says_what_the_switch_is_and_how_it_does() {
     assert!(status["capacity"]["records"].as_u64().unwrap() >= 64);
 }
 
+/// Who only looks takes nothing from who looks later.
+#[test]
+fn the_longest_stalls_stay_until_they_are_to_begin_again() {
+    let switch = Switch::start(TWO_HOSTS, "host-1");
+    let (first, again) = (get(&switch, "/v1/status"), get(&switch, "/v1/status"));
+    let longest = |status: &Value| status["longest_stall_ns"].as_u64().unwrap();
+    assert!(longest(&first) > 0);
+    assert!(longest(&again) >= longest(&first));
+    let (status, body) = ask(&switch, "POST /v1/status/reset-stalls", &[], &[]);
+    let last: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(status, 200);
+    assert!(longest(&last) >= longest(&again));
+}
+
 #[test]
 fn ports_come_with_their_counters() {
     let switch = Switch::start(TWO_HOSTS, "host-1");

@@ -168,7 +168,11 @@ fn what_the_tables_or_devices_refuse_is_a_conflict_and_changes_nothing() {
     let many = many.replacen("[\"10.0.0.0/24\"]", "[\"10.0.0.0/24\", \"10.0.1.0/24\"]", 1);
     let (status, error) = refused(&switch, "POST /v1/policy", many.as_bytes());
     assert_eq!(status, 409);
-    assert!(error.contains("larger --records"), "{error}");
+    assert_eq!(
+        error,
+        "there is no room for more lookup records: host-1 needs 252 and has room for 88; start its switch again with this \
+         file, or with --records 252"
+    );
     assert_eq!(get(&switch, "/v1/status")["version"], 1);
     assert_eq!(machines(&switch).len(), 2);
 }
@@ -181,6 +185,17 @@ fn what_is_no_policy_file_at_all_is_malformed() {
     assert!(error.starts_with("x.toml is no text"), "{error}");
     let (status, _) = refused(&switch, "POST /v1/policy?nom=x.toml", b"");
     assert_eq!(status, 400);
+}
+
+/// However long the file, the answer is one that a person reads.
+#[test]
+fn very_many_faults_are_counted() {
+    let switch = Switch::start(TWO_HOSTS, "host-1");
+    let (status, problem) = post(&switch, "/v1/policy", &"[[vm]]\n".repeat(20_000));
+    assert_eq!(status, 422);
+    assert_eq!(problem["diagnostics"].as_array().unwrap().len(), 100);
+    let error = problem["error"].as_str().unwrap();
+    assert!(error.ends_with("\n\nand 79900 more"), "{error}");
 }
 
 #[test]

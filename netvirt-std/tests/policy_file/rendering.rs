@@ -185,3 +185,33 @@ fn columns_count_characters() {
             .all(|found| found.severity() == Severity::Error)
     );
 }
+
+#[test]
+fn lines_that_end_as_on_windows_are_shown_like_others() {
+    let wrong = edited(
+        TWO_HOSTS,
+        "prefixes = [\"10.0.0.0/24\"]",
+        "prefixes = [\"10.0.0.0/25\"]\n[[routing-domain.subnet]]\nvsid = 5002\nprefixes = [\"10.0.0.0/24\"]",
+    );
+    let as_on_windows = wrong.replace('\n', "\r\n");
+    assert_eq!(
+        refused(&as_on_windows).to_string(),
+        refused(&wrong).to_string()
+    );
+    // The last line may lack its end, or have half of one.
+    let cut = refused("colour = 1\r").to_string();
+    assert!(!cut.contains(['\r', '␍']), "{cut}");
+}
+
+#[test]
+fn errors_stand_last_and_very_many_are_counted() {
+    let warned = edited(TWO_HOSTS, "mtu = 1600", "mtu = 1600\ncolour = 1");
+    let found = refused(&(warned + &"\n[[vm]]".repeat(2000)));
+    let text = found.to_string();
+    assert_eq!(text.matches("error: ").count(), 100);
+    assert!(
+        text.ends_with("\n\nand 7901 more"),
+        "{}",
+        &text[text.len() - 40..]
+    );
+}

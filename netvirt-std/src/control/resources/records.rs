@@ -133,7 +133,7 @@ impl Resource for RecordView {
             ("address", Align::Left),
             ("MAC address", Align::Left),
             ("machine", Align::Left),
-            ("host", Align::Left),
+            ("location", Align::Left),
             ("method", Align::Left),
             ("provider addresses", Align::Left),
             ("remarks", Align::Left),

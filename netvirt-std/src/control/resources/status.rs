@@ -8,12 +8,13 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
 use super::or_nothing;
-use crate::control::access::{Access, aside};
+use crate::control::access::{Access, Beside, aside};
 use crate::control::list::{Parameters, filter_of};
 use crate::control::problem::Refusal;
 use crate::host::{Host, HostError};
 use crate::memory::HostCapacity;
 use crate::report::{Age, Align, Table};
+use crate::worker::Stalls;
 
 /// What the switch is and how it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +35,10 @@ pub struct Status {
     pub workers: usize,
     /// How long the switch runs, in seconds.
     pub uptime_seconds: u64,
-    /// The longest time that a worker took for one batch of frames or one task of its owner, since this was asked last, in nanoseconds.
+    /// The longest time that a worker took for one batch of frames or one task of its owner, in nanoseconds; since the
+    /// switch was started, or since the longest stalls began again.
     pub longest_stall_ns: u64,
-    /// The longest time in which a worker waited for the policy, since this was asked last, in nanoseconds.
+    /// The longest time in which a worker waited for the policy, in nanoseconds; since the same.
     pub longest_policy_wait_ns: u64,
     /// Frames of the provider network that the kernel dropped because the switch did not fetch them in time.
     pub uplink_missed_frames: u64,
@@ -45,14 +47,17 @@ pub struct Status {
 }
 
 impl Status {
-    fn take(host: &mut Host, prepared: &Option<String>) -> Result<Self, HostError> {
-        let stalls = host.take_stalls()?;
+    fn take(host: &mut Host, beside: &mut Beside) -> Result<Self, HostError> {
+        let last = host.take_stalls()?;
+        let stalls = &mut beside.stalls;
+        stalls.step = stalls.step.max(last.step);
+        stalls.policy = stalls.policy.max(last.policy);
         Ok(Self {
             host: host.policy().name.clone(),
             version: host.version(),
             digest: host.policy().digest.clone(),
             prepared_version: host.prepared_version(),
-            prepared_id: host.prepared_version().and(prepared.clone()),
+            prepared_id: host.prepared_version().and(beside.prepared.clone()),
             ready: host.is_ready(),
             workers: host.workers(),
             uptime_seconds: host.now().as_secs(),
@@ -77,9 +82,22 @@ pub(in crate::control) async fn answer(
     parameters: Parameters,
 ) -> Result<Json<Status>, Refusal> {
     filter_of::<NoFields>(parameters)?;
-    let status =
-        aside(move || Ok(access.change(|host, prepared| Status::take(host, prepared))??)).await?;
+    let status = aside(move || Ok(access.ask_both(Status::take)??)).await?;
     Ok(Json(status))
+}
+
+/// The status, of which the longest stalls begin again from nothing.
+pub(in crate::control) async fn reset_stalls(
+    State(access): State<Access>,
+) -> Result<Json<Status>, Refusal> {
+    let status = aside(move || {
+        Ok(access.ask_both(|host, beside| {
+            let status = Status::take(host, beside);
+            beside.stalls = Stalls::default();
+            status
+        })??)
+    });
+    Ok(Json(status.await?))
 }
 
 /// Two tables for people.
