@@ -152,6 +152,9 @@ fn programs_are_shown_what_the_switch_says() {
     let status = netvirt(&switch, &["show", "--json"]).good();
     let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!(status["host"], "host-1");
+    let reset = netvirt(&switch, &["show", "status", "--json", "--reset-stalls"]).good();
+    let reset: Value = serde_json::from_str(&reset).unwrap();
+    assert!(reset["longest_stall_ns"].as_u64() >= status["longest_stall_ns"].as_u64());
 }
 
 #[test]
@@ -168,6 +171,14 @@ fn what_cannot_be_shown_is_told_with_what_there_is() {
             "there is no field \"vsidd\" (did you mean \"vsid\"?): the fields are number, machine",
         ),
         (&["show", "status", "vsid=5001"], "leave FIELD=VALUE out"),
+        (
+            &["show", "ports", "--json", "--reset-stalls"],
+            "--reset-stalls goes with the status",
+        ),
+        (
+            &["show", "records", "usable=TRUE"],
+            "\"TRUE\" is no value of usable: give true or false",
+        ),
     ] {
         let complaints = netvirt(&switch, arguments).bad_input();
         assert!(complaints.contains(expected), "{complaints}");
