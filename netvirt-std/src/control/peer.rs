@@ -19,11 +19,11 @@ impl Peer {
         Ok(Self { uid })
     }
 
-    /// Logs that it does not get the version of the policy that it wants.
-    pub fn is_refused(self, version: &str, refusal: &Refusal) {
+    /// Logs that it does not get what it wants.
+    pub fn is_refused(self, wanted: &str, refusal: &Refusal) {
         let why = refusal.problem.error.lines().next().unwrap_or_default();
         tracing::info!(
-            version,
+            wanted,
             uid = self.uid,
             why,
             "a change of the policy is refused"
