@@ -11,7 +11,7 @@ use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::{ChecksumOutOfBounds, PartialChecksum};
 use netvirt_core::policy::{
-    CustomerRoute, HostAddress, LookupRecord, Policies, Policy, Refused, Transaction,
+    CustomerRoute, HostAddress, LookupRecord, NextHop, Policies, Policy, Refused, Transaction,
 };
 use netvirt_core::proxy::Owned;
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
