@@ -186,6 +186,11 @@ wire() {
 host() {
     namespace "$1"
     inside "$1" sysctl --quiet --write net.ipv6.conf.default.disable_ipv6=1
+    uplink "$1" "$2"
+}
+
+# uplink HOST MAC
+uplink() {
     ip -n "$(ns "$1")" link add u0 address "$2" mtu "$wire_mtu" type veth peer name "$1" netns "$(ns wire)"
     ip -n "$(ns wire)" link set "$1" mtu "$wire_mtu" master wire up
     ip -n "$(ns "$1")" link set u0 up

@@ -89,11 +89,13 @@ fn apply_to_all(
 ) -> Result<(), Failure> {
     let stop = stop_when_told()?;
     let mut ids = Vec::new();
+    // Whether anybody reads it or not: what was begun is brought to its end.
+    let mut said = Ok(());
     for client in clients {
         let interrupted = told(stop.clone());
         match client.prepare_unless(text.to_owned(), name, interrupted) {
             Ok(prepared) => {
-                say(out, client, prepared.version, "prepared")?;
+                said = said.and(say(out, client, prepared.version, "prepared"));
                 ids.push(prepared.id);
             }
             Err(error) => {
@@ -106,7 +108,7 @@ fn apply_to_all(
     }
     for (number, client) in clients.iter().enumerate() {
         match client.commit(&ids[number]) {
-            Ok(taken) => say(out, client, taken.version, "in force")?,
+            Ok(taken) => said = said.and(say(out, client, taken.version, "in force")),
             Err(error) => {
                 let left = abort(clients.iter().zip(&ids).skip(number + 1));
                 let message = half_way(clients, number, &error) + &left + GO_ON;
@@ -114,7 +116,7 @@ fn apply_to_all(
             }
         }
     }
-    Ok(())
+    said
 }
 
 const GO_ON: &str =
@@ -140,7 +142,8 @@ async fn told(mut stop: watch::Receiver<bool>) {
 
 fn say(out: &mut impl Write, client: &Client, version: u64, what: &str) -> Result<(), Failure> {
     let socket = client.socket().display();
-    Ok(writeln!(out, "{socket}: version {version} is {what}")?)
+    writeln!(out, "{socket}: version {version} is {what}")?;
+    Ok(out.flush()?)
 }
 
 /// Has switches forget what they prepared. Yields what is to be said of those that did not answer.

@@ -1,8 +1,10 @@
 //! The devices of this machine's kernel, as the policy file names them.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::sync::Weak;
 
 use netvirt_core::PortId;
 
@@ -19,22 +21,48 @@ use crate::policy_file::{Attachment, HostPolicy, PortInfo};
 pub struct KernelDevices {
     uplink: Option<Watched>,
     ports: BTreeMap<PortId, Watched>,
+    /// What was opened for ports that are not fitted yet.
+    opened: BTreeMap<PortId, Device>,
 }
 
-/// What tells how many frames an open device lost on the way in.
+/// What is kept of an open device.
 #[derive(Debug)]
-enum Watched {
-    Tap(Interface),
+enum Device {
+    Tap {
+        interface: Interface,
+        anchor: Weak<File>,
+    },
     Packet(Missed),
 }
 
+/// A device, and how many frames were lost on the way in.
+#[derive(Debug)]
+struct Watched {
+    device: Device,
+    /// At the devices that were in its place before.
+    missed_before: u64,
+    /// At this one, when it was last looked.
+    missed: u64,
+}
+
 impl Watched {
+    /// Goes on counting where another device stopped.
+    fn after(before: Option<Self>, device: Device) -> Self {
+        Self {
+            device,
+            missed_before: before.map_or(0, |mut before| before.missed()),
+            missed: 0,
+        }
+    }
+
     fn missed(&mut self) -> u64 {
         // A device that is gone loses nothing any more.
-        match self {
-            Self::Tap(interface) => interface.link().map_or(0, |link| link.counters.tx_dropped),
-            Self::Packet(missed) => missed.total().unwrap_or(0),
-        }
+        let missed = match &mut self.device {
+            Device::Tap { interface, .. } => interface.link().map(|link| link.counters.tx_dropped),
+            Device::Packet(missed) => missed.total(),
+        };
+        self.missed = missed.unwrap_or(self.missed);
+        self.missed_before + self.missed
     }
 }
 
@@ -50,8 +78,8 @@ impl Devices for KernelDevices {
                 ),
             ));
         };
-        let (queues, watched) = open_packet(interface, Role::Uplink, queues)?;
-        self.uplink = Some(watched);
+        let (queues, device) = open_packet(interface, Role::Uplink, queues)?;
+        self.uplink = Some(Watched::after(self.uplink.take(), device));
         Ok(queues)
     }
 
@@ -68,22 +96,27 @@ impl Devices for KernelDevices {
 
     fn open_port(&mut self, port: &PortInfo, queues: usize) -> io::Result<Vec<Queue>> {
         let interface = interface_of(port)?;
-        let (queues, watched) = match &port.attachment {
+        let (queues, device) = match &port.attachment {
             Attachment::Veth => open_packet(interface, Role::Port, queues)?,
             Attachment::Tap { namespace } => {
                 open_tap(port, interface, namespace.as_deref(), queues)?
             }
         };
-        self.ports.insert(port.port, watched);
+        self.opened.insert(port.port, device);
         Ok(queues)
     }
 
     fn fit_port(&mut self, port: &PortInfo) -> io::Result<()> {
+        if let Some(device) = self.opened.remove(&port.port) {
+            let before = self.ports.remove(&port.port);
+            self.ports.insert(port.port, Watched::after(before, device));
+        }
         match self.ports.get_mut(&port.port) {
-            Some(Watched::Tap(interface)) => {
-                Tap::set_up(interface, Some(port.mac), port.mtu.into())
-            }
-            Some(Watched::Packet(_)) | None => Ok(()),
+            Some(Watched {
+                device: Device::Tap { interface, anchor },
+                ..
+            }) => Tap::fit(interface, anchor, Some(port.mac), port.mtu.into()),
+            _ => Ok(()),
         }
     }
 
@@ -96,7 +129,9 @@ impl Devices for KernelDevices {
     }
 
     fn close_port(&mut self, port: PortId) {
-        self.ports.remove(&port);
+        if self.opened.remove(&port).is_none() {
+            self.ports.remove(&port);
+        }
     }
 
     fn remove_port(&mut self, port: &PortInfo) {
@@ -117,11 +152,14 @@ fn open_tap(
     interface: &str,
     namespace: Option<&Path>,
     queues: usize,
-) -> io::Result<(Vec<Queue>, Watched)> {
+) -> io::Result<(Vec<Queue>, Device)> {
     let namespace = open_namespace(namespace)?;
-    let tap = Tap::open(&tap_options(port, interface, &namespace, queues))?;
+    let tap = Tap::attach(&tap_options(port, interface, &namespace, queues))?;
     let queues = tap.queues.into_iter().map(queue_of).collect();
-    Ok((queues, Watched::Tap(tap.interface)))
+    let Tap {
+        interface, anchor, ..
+    } = tap;
+    Ok((queues, Device::Tap { interface, anchor }))
 }
 
 fn tap_options<'o>(
@@ -139,7 +177,7 @@ fn tap_options<'o>(
     }
 }
 
-fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<(Vec<Queue>, Watched)> {
+fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<(Vec<Queue>, Device)> {
     let device = PacketDevice::open(&PacketOptions {
         interface,
         namespace: &Namespace::current(),
@@ -148,7 +186,7 @@ fn open_packet(interface: &str, role: Role, queues: usize) -> io::Result<(Vec<Qu
         bypass_qdisc: false,
     })?;
     let queues = device.queues.into_iter().map(queue_of).collect();
-    Ok((queues, Watched::Packet(device.missed)))
+    Ok((queues, Device::Packet(device.missed)))
 }
 
 fn queue_of((receiver, sender): (impl Receiver + 'static, impl Sender + 'static)) -> Queue {

@@ -55,6 +55,11 @@ pub trait Receiver: Send {
     /// A frame of the batch, which is numbered below what `fetch` yielded.
     fn frame(&self, number: usize) -> Received<'_>;
 
+    /// Whether the device is gone for good. Some do not say so when they are read.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     /// Gives the frames of the batch back before the next is fetched. A ring is readable as long as a frame of it is
     /// kept, so this comes before waiting.
     fn release(&mut self) {}

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use libc::{c_int, c_short};
 use netvirt_core::MacAddress;
@@ -53,6 +53,8 @@ pub struct Tap {
     pub queues: Vec<(TapReceiver, TapSender)>,
     /// Its interface. Its `tx_dropped` counts the frames that were lost because they were not fetched in time.
     pub interface: Interface,
+    /// One of its queues, as long as somebody has that.
+    pub anchor: Weak<File>,
 }
 
 impl Tap {
@@ -62,15 +64,54 @@ impl Tap {
     /// This is not permitted, the name belongs to another kind of interface, or the TAP cannot be as it is to be. A
     /// TAP that did not exist before does not exist then either.
     pub fn open(options: &TapOptions<'_>) -> io::Result<Self> {
-        let (files, interface) = make(options)?;
+        let mut tap = Self::attach(options)?;
+        Self::fit(&mut tap.interface, &tap.anchor, options.mac, options.mtu)?;
+        Ok(tap)
+    }
+
+    /// The first half of [`open`](Self::open): attaches to a TAP, and leaves one that is there as it is. One that is not
+    /// is made and set up, and vanishes when it is dropped.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn attach(options: &TapOptions<'_>) -> io::Result<Self> {
+        let (name, namespace) = (options.name, options.namespace);
+        let is_there = Interface::open(name, namespace).is_ok();
+        let files = attach(name, namespace, options.queues.max(1))?;
+        let mut interface = Interface::open(name, namespace)?;
         for file in &files {
-            // Comes last, so that a TAP that cannot be set up vanishes.
-            set_persistent(file, true).map_err(|error| setting_up_failed(&interface, error))?;
+            agree_on_format(file).map_err(|error| setting_up_failed(&interface, error))?;
         }
+        if !is_there {
+            set_up(&mut interface, options.mac, options.mtu)?;
+        }
+        let files: Vec<_> = files.into_iter().map(Arc::new).collect();
         Ok(Self {
+            anchor: files.first().map(Arc::downgrade).unwrap_or_default(),
             queues: files.into_iter().map(halves_of).collect(),
             interface,
         })
+    }
+
+    /// The second half: gives the interface the MAC address and the MTU that its user is to have, sets it up, and sees to
+    /// it that it stays.
+    ///
+    /// # Errors
+    /// The interface is gone, or cannot be so.
+    pub fn fit(
+        interface: &mut Interface,
+        anchor: &Weak<File>,
+        mac: Option<MacAddress>,
+        mtu: u32,
+    ) -> io::Result<()> {
+        set_up(interface, mac, mtu)?;
+        match anchor.upgrade() {
+            // Comes last, so that a TAP that cannot be set up vanishes.
+            Some(file) => {
+                set_persistent(&file, true).map_err(|error| setting_up_failed(interface, error))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Makes sure that a TAP can be opened. One that is there is left alone; one that is not is made, and vanishes again.
@@ -83,24 +124,11 @@ impl Tap {
         match there {
             Ok(link) if link.kind.as_deref() == Some("tun") => Ok(()),
             Ok(_) => Err(attaching_failed(name, namespace, Errno::INVAL.into())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(options).map(drop),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Self::attach(options).map(drop)
+            }
             Err(error) => Err(error),
         }
-    }
-
-    /// Gives the interface of a TAP the MAC address and the MTU that its user is to have, and sets it up.
-    ///
-    /// # Errors
-    /// The interface is gone, or cannot be so.
-    pub fn set_up(interface: &mut Interface, mac: Option<MacAddress>, mtu: u32) -> io::Result<()> {
-        let link = interface.link()?;
-        if let Some(mac) = mac.filter(|&mac| link.mac != Some(mac)) {
-            interface.set_mac(mac)?;
-        }
-        if link.mtu != mtu {
-            interface.set_mtu(mtu)?;
-        }
-        interface.set_up()
     }
 
     /// Lets the kernel remove a TAP as soon as no switch is attached to it any more.
@@ -114,18 +142,6 @@ impl Tap {
         }
         Ok(())
     }
-}
-
-/// A TAP that works. If it was not there before, it vanishes with the last of its queues.
-fn make(options: &TapOptions<'_>) -> io::Result<(Vec<File>, Interface)> {
-    let (name, namespace) = (options.name, options.namespace);
-    let files = attach(name, namespace, options.queues.max(1))?;
-    let mut interface = Interface::open(name, namespace)?;
-    for file in &files {
-        agree_on_format(file).map_err(|error| setting_up_failed(&interface, error))?;
-    }
-    Tap::set_up(&mut interface, options.mac, options.mtu)?;
-    Ok((files, interface))
 }
 
 /// Opens queues of a TAP. They belong to the namespace of the thread that opens them.
@@ -184,6 +200,17 @@ fn set_persistent(file: &File, is_persistent: bool) -> io::Result<()> {
     Ok(())
 }
 
+fn set_up(interface: &mut Interface, mac: Option<MacAddress>, mtu: u32) -> io::Result<()> {
+    let link = interface.link()?;
+    if let Some(mac) = mac.filter(|&mac| link.mac != Some(mac)) {
+        interface.set_mac(mac)?;
+    }
+    if link.mtu != mtu {
+        interface.set_mtu(mtu)?;
+    }
+    interface.set_up()
+}
+
 fn attaching_failed(name: &str, namespace: &Namespace, error: io::Error) -> io::Error {
     let Some(errno) = Errno::from_io_error(&error) else {
         return error;
@@ -226,8 +253,7 @@ fn setting_up_failed(interface: &Interface, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), reason)
 }
 
-fn halves_of(file: File) -> (TapReceiver, TapSender) {
-    let file = Arc::new(file);
+fn halves_of(file: Arc<File>) -> (TapReceiver, TapSender) {
     let sender = TapSender {
         file: Arc::clone(&file),
     };

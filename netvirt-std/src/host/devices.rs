@@ -1,5 +1,6 @@
 //! The devices of a host's ports, from being opened to being let go, and those that went away by themselves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use netvirt_core::PortId;
@@ -8,7 +9,7 @@ use netvirt_core::datapath::Ingress;
 use super::announcements::Announcements;
 use super::ports::{Queue, attach_receiver, attach_sender, is_same_port};
 use super::{ClosedPort, Host, HostError, UPLINK};
-use crate::device::Receiver;
+use crate::device::{Receiver, Sender};
 use crate::policy_file::{HostPolicy, PortInfo};
 use crate::switch::Egress;
 use crate::worker::{Forwarder, WorkerGone};
@@ -29,6 +30,12 @@ pub(super) struct Unserved {
 pub(super) struct Lost {
     devices: Vec<Ingress>,
     next_look: Duration,
+}
+
+/// A queue that a worker has given back. It is closed when this is dropped.
+pub(super) struct Detached {
+    _receiver: Option<Box<dyn Receiver>>,
+    _sender: Option<Box<dyn Sender>>,
 }
 
 impl Lost {
@@ -95,6 +102,9 @@ impl Host {
         }
         for waiting in std::mem::take(&mut self.unserved) {
             let ingress = Ingress::Port(waiting.port);
+            if self.lost.has(ingress) {
+                continue;
+            }
             let worker = &self.workers[waiting.worker];
             if let Err(error) = attach_receiver(worker, ingress, waiting.receiver) {
                 tracing::error!(device = self.name_of(ingress), %error, "a machine is not served");
@@ -106,48 +116,62 @@ impl Host {
         }
     }
 
-    /// Gives the machines of ports that stay what is new of their MAC addresses and MTUs.
-    pub(super) fn fit_ports(&mut self, before: &HostPolicy) {
-        for port in &self.policy.ports {
-            let was = before.ports.iter().find(|old| is_same_port(old, port));
-            if was.is_some_and(|was| (was.mac, was.mtu) != (port.mac, port.mtu))
-                && let Err(error) = self.devices.fit_port(port)
-            {
-                tracing::error!(machine = port.name, %error, "a machine's interface stays as it was");
-            }
+    /// Gives the machines of ports that were opened, and those for which they are new, their MAC addresses and MTUs.
+    pub(super) fn fit_ports(&mut self, before: &HostPolicy, opened: &[PortInfo]) {
+        let has_changed = |port: &&PortInfo| {
+            let mut old = before.ports.iter().filter(|old| is_same_port(old, port));
+            old.any(|old| (old.mac, old.mtu) != (port.mac, port.mtu))
+        };
+        let policy = Arc::clone(&self.policy);
+        for port in opened.iter().chain(policy.ports.iter().filter(has_changed)) {
+            self.fit_port(port);
         }
     }
 
-    /// Lets go of devices. What is still in them is carried by the new policy, which refuses and counts it.
-    pub(super) fn close_ports(&mut self, closed: &[ClosedPort]) -> Result<(), HostError> {
+    fn fit_port(&mut self, port: &PortInfo) {
+        if let Err(error) = self.devices.fit_port(port) {
+            tracing::error!(machine = port.name, %error, "a machine's interface stays as it was");
+        }
+    }
+
+    /// Takes devices from the workers. What is still in them is carried by the new policy, which refuses and counts it.
+    pub(super) fn detach_ports(&mut self, closed: &[ClosedPort]) -> Vec<Detached> {
+        let mut detached = Vec::new();
+        for ClosedPort { port, .. } in closed {
+            let ingress = Ingress::Port(port.port);
+            detached.extend(self.detach(ingress, !self.has_port(port.port)));
+            self.unserved.retain(|waiting| waiting.port != port.port);
+            self.lost.devices.retain(|lost| *lost != ingress);
+        }
+        detached
+    }
+
+    /// Lets go of devices that nobody has any more.
+    pub(super) fn close_ports(&mut self, closed: &[ClosedPort]) {
         for ClosedPort { port, is_gone } in closed {
-            let number = port.port;
-            let stays = self.policy.ports.iter().any(|port| port.port == number);
-            self.detach(Ingress::Port(number), !stays)?;
-            self.unserved.retain(|waiting| waiting.port != number);
-            self.lost
-                .devices
-                .retain(|lost| *lost != Ingress::Port(number));
-            if !stays {
-                self.devices.close_port(number);
+            if !self.has_port(port.port) {
+                self.devices.close_port(port.port);
             }
             if *is_gone {
                 self.devices.remove_port(port);
             }
         }
-        Ok(())
     }
 
-    /// Takes a device's queues from the workers, the sending halves if that is wanted. They are closed here: the kernel
-    /// may take its time for it, and workers have none.
-    fn detach(&self, ingress: Ingress, with_senders: bool) -> Result<(), HostError> {
+    fn has_port(&self, number: PortId) -> bool {
+        self.policy.ports.iter().any(|port| port.port == number)
+    }
+
+    /// Takes a device's queues from the workers, the sending halves if that is wanted. Whoever gets them closes them: the
+    /// kernel may take its time for it, and workers have none. A worker that has ended has none either.
+    fn detach(&self, ingress: Ingress, with_senders: bool) -> Vec<Detached> {
         let egress = egress_of(ingress);
-        self.each_worker(|| {
-            move |worker: &mut Forwarder| {
-                let sender = with_senders.then(|| worker.remove_sender(egress));
-                (worker.remove_receiver(ingress), sender)
-            }
-        })
+        let take = move |worker: &mut Forwarder| Detached {
+            _sender: with_senders.then(|| worker.remove_sender(egress)).flatten(),
+            _receiver: worker.remove_receiver(ingress),
+        };
+        let detached = self.workers.iter().map(|worker| worker.ask(take));
+        detached.flatten().collect()
     }
 
     /// Notices devices that are gone, and looks whether they are back.
@@ -160,6 +184,7 @@ impl Host {
         for ingress in std::mem::take(&mut self.lost.devices) {
             if let Err(error) = self.reopen(ingress) {
                 tracing::debug!(device = self.name_of(ingress), %error, "a device is still gone");
+                drop(self.detach(ingress, true));
                 self.lost.devices.push(ingress);
             }
         }
@@ -184,8 +209,7 @@ impl Host {
             device = self.name_of(ingress),
             "a device is gone, frames for it are lost; it is looked for every second"
         );
-        // A worker that has ended is told of elsewhere.
-        let _ = self.detach(ingress, true);
+        drop(self.detach(ingress, true));
         self.lost.devices.push(ingress);
     }
 
@@ -199,6 +223,7 @@ impl Host {
                 let opened = self.open_ports(&ports)?;
                 let receivers = self.attach_senders(opened)?;
                 self.unserved.extend(receivers);
+                ports.iter().for_each(|port| self.fit_port(port));
             }
         }
         tracing::info!(device = self.name_of(ingress), "a device is back");

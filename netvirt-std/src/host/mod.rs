@@ -254,7 +254,7 @@ impl Host {
     ///
     /// # Errors
     /// [`HostError::NothingPrepared`], or a device could not be opened after all: then nothing has changed, and nothing is
-    /// prepared any more. Or a worker has ended.
+    /// prepared any more. Or a worker has ended; then the same holds.
     pub fn commit(&mut self) -> Result<u64, HostError> {
         let prepared = self.take_prepared().ok_or(HostError::NothingPrepared)?;
         let opened = self.open_ports(&prepared.opened).inspect_err(|_| {
@@ -269,18 +269,25 @@ impl Host {
         let receivers = self.attach_senders(opened)?;
         self.writer.commit();
         let before = std::mem::replace(&mut self.policy, prepared.policy);
-        self.close_ports(&prepared.closed)?;
+        let detached = self.detach_ports(&prepared.closed);
         self.unserved.extend(receivers);
+        self.fit_ports(&before, &prepared.opened);
         self.follow(&before);
-        self.fit_ports(&before);
         self.serve_machines();
+        // Comes last, because the kernel takes its time for it.
+        drop(detached);
+        self.close_ports(&prepared.closed);
         Ok(self.version())
     }
 
     /// What was prepared, unless the network has changed so that it cannot be committed any more.
     fn take_prepared(&mut self) -> Option<Prepared> {
         let prepared = self.prepared.take()?;
-        (self.writer.has_prepared() || !prepared.has_changes).then_some(prepared)
+        self.can_commit(&prepared).then_some(prepared)
+    }
+
+    const fn can_commit(&self, prepared: &Prepared) -> bool {
+        self.writer.has_prepared() || !prepared.has_changes
     }
 
     /// Forgets what was prepared. Says whether anything was.
@@ -352,7 +359,8 @@ impl Host {
 
     /// The version that was prepared and waits to be committed.
     pub fn prepared_version(&self) -> Option<u64> {
-        self.prepared.as_ref().map(|prepared| prepared.version)
+        let prepared = self.prepared.as_ref().filter(|it| self.can_commit(it));
+        prepared.map(|prepared| prepared.version)
     }
 
     /// The policy that is in force, with its names.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use netvirt_core::datapath::Ingress;
 use netvirt_core::edit::NoRoom;
 use netvirt_core::policy::{Change, Neighbour};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
@@ -9,7 +10,7 @@ use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 
 use super::addresses::{self, AddressStep};
 use super::neighbours::NeighbourStep;
-use super::{Host, HostError};
+use super::{Host, HostError, UPLINK};
 use crate::worker::Event;
 
 /// How often a host looks whether something is due, and how often while addresses are probed.
@@ -93,8 +94,11 @@ impl Host {
         }
     }
 
-    /// Does what is due now about the provider addresses.
+    /// Does what is due now about the provider addresses. Without an uplink nobody could say that he has them.
     pub(super) fn see_to_addresses(&mut self) {
+        if self.lost.has(Ingress::Uplink(UPLINK)) {
+            return;
+        }
         let now = self.now();
         for step in self.addresses.due(now) {
             self.see_to_address(step);

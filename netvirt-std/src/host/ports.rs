@@ -35,7 +35,9 @@ pub trait Devices: Send {
         Ok(())
     }
 
-    /// Opens the port of a machine, with so many queues. Another switch may still have it open.
+    /// Opens the port of a machine, with so many queues, and changes nothing for a machine that has it already. Another
+    /// switch may still have it open. Once the port is in use, [`fit_port`](Self::fit_port) follows; if it is not to be
+    /// used after all, [`close_port`](Self::close_port).
     ///
     /// # Errors
     /// It cannot be opened; the error says why and what to do.

@@ -255,7 +255,7 @@ impl Forwarder {
     /// Where devices are gone.
     pub fn broken(&self) -> Vec<Ingress> {
         let inlets = self.inlets.iter().flatten();
-        let broken = inlets.filter(|inlet| inlet.is_broken);
+        let broken = inlets.filter(|inlet| inlet.is_broken || inlet.receiver.is_gone());
         broken.map(|inlet| inlet.ingress).collect()
     }
 

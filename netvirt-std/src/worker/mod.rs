@@ -87,7 +87,7 @@ pub struct WorkerHandle {
 pub struct WorkerGone;
 
 impl WorkerHandle {
-    /// Starts a worker without devices. `spawn` makes its thread, in the network namespace that is wanted.
+    /// Starts a worker without devices. `events` is called with what it hears, and must not wait.
     ///
     /// # Errors
     /// The kernel has no file descriptor or no thread left.

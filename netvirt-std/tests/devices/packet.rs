@@ -504,6 +504,22 @@ fn a_device_that_was_deleted_says_so() {
 }
 
 #[test]
+fn a_device_that_was_set_down_and_deleted_is_gone() {
+    let Some(cable) = Cable::new() else { return };
+    let (mut receiver, _sender) = cable.near(Role::Uplink);
+    change_link(&cable.near, &cable.namespace, |link| link.down());
+    wait_for(&[&receiver]);
+    assert_eq!(receiver.fetch().unwrap(), 0);
+    assert!(!receiver.is_gone());
+    let index = cable.near.index();
+    configure(&cable.namespace, async move |handle| {
+        handle.link().del(index).execute().await
+    });
+    // Nothing becomes readable, and no error is told.
+    assert!(receiver.is_gone());
+}
+
+#[test]
 fn flows_are_spread_over_queues_and_no_frame_comes_twice() {
     const FLOWS: u16 = 64;
     let Some(cable) = Cable::new() else { return };

@@ -336,7 +336,7 @@ fn larger_packets_are_received_as_soon_as_the_mtu_allows_them() {
     let (mut receiver, _sender, mut interface) = machine(&namespace);
     let socket = udp_socket(&namespace, 7);
     for mtu in [9000, 65_000] {
-        Tap::set_up(&mut interface, None, mtu).unwrap();
+        Tap::fit(&mut interface, &std::sync::Weak::new(), None, mtu).unwrap();
         let payload = vec![7; mtu as usize - 28];
         socket.send_to(&payload, SWITCH.port(7)).unwrap();
         let (frame, offload) = receive_datagram(&mut receiver);

@@ -74,7 +74,10 @@ fn an_interface_that_another_machine_gets_is_not_removed() {
         "name = \"blue-9\"\ninterface = \"blue-1\"",
     );
     host.apply(&renamed).unwrap();
-    assert_eq!(host.drawer.asked(), [""; 0]);
+    assert_eq!(
+        host.drawer.asked(),
+        ["fit blue-9 to 06:06:00:00:00:05, 1500"]
+    );
     host.machine("blue-9").send(&blue_1_to_2());
     until_asked(&mut uplink, "192.168.4.22");
 }
@@ -127,6 +130,7 @@ fn a_machine_that_never_stops_sending_can_be_removed() {
     host.plug_fickle("blue-1", Mood::Endless);
     host.apply(&std::fs::read_to_string(TWO_HOSTS).unwrap())
         .unwrap();
+    host.drawer.asked();
     host.machine("blue-1").send(&blue_1_to_2());
     host.apply(&without_blue_1()).unwrap();
     assert_eq!(host.drawer.asked(), ["remove blue-1"]);

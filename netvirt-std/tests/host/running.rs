@@ -256,6 +256,7 @@ impl Running {
         let (handle, inbox) = HostHandle::new();
         let listener = handle.listener();
         let host = Host::start(&file, name, &options, Box::new(drawer), listener, capture).unwrap();
+        running.drawer.asked();
         running.handle = handle;
         running.thread = Some(thread::spawn(move || serve(host, &inbox)));
         running

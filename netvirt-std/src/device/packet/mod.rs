@@ -248,7 +248,7 @@ impl PacketReceiver {
     fn check(&self) -> io::Result<()> {
         match socket_error(&self.socket)? {
             Err(Errno::NETDOWN) => {
-                // It may come up again, unless it is gone.
+                // It may come up again. What is removed afterwards shows in `is_gone` only.
                 index_to_name_inlined(&self.socket, self.index)?;
                 Ok(())
             }
@@ -281,6 +281,11 @@ impl Receiver for PacketReceiver {
             bytes: self.ring.bytes(frame.slot, frame.start, frame.length),
             offload: frame.offload,
         }
+    }
+
+    /// An interface that is down when it is removed says nothing of it.
+    fn is_gone(&self) -> bool {
+        index_to_name_inlined(&self.socket, self.index).is_err()
     }
 
     fn release(&mut self) {
