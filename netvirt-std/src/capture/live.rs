@@ -18,7 +18,9 @@ use crate::scheduling;
 use crate::switch::Egress;
 
 /// Frames that may wait for being written.
-const ROOM: usize = 4096;
+const ROOM: usize = 16_384;
+/// Of that, the room for what was refused alone: it is rare, and what people look for.
+const ROOM_FOR_REFUSED: usize = ROOM / 4;
 /// The name of the thread that writes.
 const THREAD: &str = "capture";
 
@@ -44,12 +46,12 @@ enum Message {
 impl CaptureSender {
     /// What is called so from now on in the capture.
     pub fn name(&self, place: Ingress, name: &str) {
-        self.send(|| Message::Name(place, name.to_owned()));
+        self.send(true, || Message::Name(place, name.to_owned()));
     }
 
     /// A frame came into the switch, and was refused or not.
     pub fn came(&self, place: Ingress, bytes: &[u8], refusal: Option<DropReason>) {
-        self.send(|| Message::Frame {
+        self.send(refusal.is_some(), || Message::Frame {
             time: now(),
             place,
             direction: Direction::Inbound,
@@ -60,7 +62,7 @@ impl CaptureSender {
 
     /// A frame in two pieces left the switch.
     pub fn left(&self, egress: Egress, front: &[u8], rest: &[u8]) {
-        self.send(|| Message::Frame {
+        self.send(false, || Message::Frame {
             time: now(),
             place: match egress {
                 Egress::Port(port) => Ingress::Port(port),
@@ -72,11 +74,12 @@ impl CaptureSender {
         });
     }
 
-    /// Nothing is copied that there is no room for.
-    fn send(&self, message: impl FnOnce() -> Message) {
+    /// Nothing is copied that there is no room for. What is important finds room where other frames do not.
+    fn send(&self, is_important: bool, message: impl FnOnce() -> Message) {
+        let has_room = is_important || self.frames.capacity() > ROOM_FOR_REFUSED;
         match self.frames.try_reserve() {
-            Ok(place) => place.send(message()),
-            Err(_) => {
+            Ok(place) if has_room => place.send(message()),
+            _ => {
                 self.missed.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -210,15 +213,24 @@ mod tests {
 
     #[test]
     fn what_there_is_no_room_for_is_counted_and_not_copied() {
-        let (frames, _received) = mpsc::channel(1);
+        let (frames, _received) = mpsc::channel(ROOM_FOR_REFUSED + 1);
         let sender = CaptureSender {
             frames,
             missed: Arc::default(),
         };
-        sender.came(Ingress::Uplink(UplinkId(0)), &[1; 60], None);
-        assert_eq!(sender.missed.load(Ordering::Relaxed), 0);
-        sender.send(|| panic!("copied"));
-        assert_eq!(sender.missed.load(Ordering::Relaxed), 1);
+        let uplink = Ingress::Uplink(UplinkId(0));
+        let missed = || sender.missed.load(Ordering::Relaxed);
+        sender.came(uplink, &[1; 60], None);
+        assert_eq!(missed(), 0);
+        sender.send(false, || panic!("copied"));
+        assert_eq!(missed(), 1);
+        // The rest is for what was refused.
+        for _ in 0..ROOM_FOR_REFUSED {
+            sender.came(uplink, &[1; 60], Some(DropReason::NoRoute));
+        }
+        assert_eq!(missed(), 1);
+        sender.came(uplink, &[1; 60], Some(DropReason::NoRoute));
+        assert_eq!(missed(), 2);
     }
 
     /// The niceness of the threads that write, `proc_pid_stat(5)`.
