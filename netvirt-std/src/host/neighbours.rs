@@ -124,7 +124,7 @@ impl Neighbours {
     pub fn due(
         &mut self,
         now: Duration,
-        next_hop_of: impl Fn(&Neighbour) -> Option<NextHop>,
+        mut next_hop_of: impl FnMut(&Neighbour) -> Option<NextHop>,
     ) -> Vec<NeighbourStep> {
         self.asked.retain(|_, asked| now < *asked + AWAITED);
         let mut steps = Vec::new();

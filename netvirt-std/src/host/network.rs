@@ -1,10 +1,11 @@
 //! What a host does in the provider network: it listens, asks, answers for its addresses and announces them.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use netvirt_core::datapath::Ingress;
 use netvirt_core::edit::NoRoom;
-use netvirt_core::policy::{Change, Neighbour};
+use netvirt_core::policy::{Change, Neighbour, NextHop};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
 use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 
@@ -154,10 +155,15 @@ impl Host {
     fn due_neighbours(&mut self) -> Vec<NeighbourStep> {
         let now = self.now();
         let live = self.writer.policies().read();
+        // Mostly nothing is due; then all paths are not looked at either.
+        let mut in_use: Option<HashMap<_, NextHop>> = None;
         self.neighbours.due(now, |neighbour| {
-            live.next_hops().find(|next_hop| {
-                next_hop.uplink == neighbour.uplink && next_hop.address == neighbour.address.get()
-            })
+            let in_use = in_use.get_or_insert_with(|| {
+                let next_hops = live.next_hops();
+                next_hops.map(|it| ((it.uplink, it.address), it)).collect()
+            });
+            let place = (neighbour.uplink, neighbour.address.get());
+            in_use.get(&place).copied()
         })
     }
 

@@ -362,6 +362,17 @@ pub fn finish(frame: &mut [u8], checksum: PartialChecksum) {
     frame[field..field + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
+/// Frames to be sent, each in two pieces, of which the first has so many bytes.
+pub fn outgoing(frames: &[Vec<u8>], front: usize) -> Vec<Outgoing<'_>> {
+    let frames = frames.iter().map(|frame| Outgoing {
+        front: &frame[..front],
+        rest: &frame[front..],
+        offload: Offload::NONE,
+        is_lost: false,
+    });
+    frames.collect()
+}
+
 pub fn internet_sum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|word| match *word {
         [high, low] => u32::from(u16::from_be_bytes([high, low])),

@@ -7,7 +7,7 @@ use netvirt_core::offload::Offload;
 use netvirt_std::device::link::Interface;
 use netvirt_std::device::namespace::Namespace;
 use netvirt_std::device::tap::{Tap, TapOptions, TapReceiver, TapSender};
-use netvirt_std::device::{BATCH, Capabilities, Outgoing, Receiver, Sender};
+use netvirt_std::device::{BATCH, Capabilities, Receiver, Sender};
 use rtnetlink::LinkVeth;
 
 use crate::support::*;
@@ -120,15 +120,7 @@ fn batches_keep_order_and_content() {
             .clone()
             .map(|number| datagram(SWITCH, KERNEL, 7, &payload(number)))
             .collect();
-        let mut outgoing: Vec<_> = frames
-            .iter()
-            .map(|frame| Outgoing {
-                front: &frame[..20],
-                rest: &frame[20..],
-                offload: Offload::NONE,
-                is_lost: false,
-            })
-            .collect();
+        let mut outgoing = outgoing(&frames, 20);
         sender.send(&mut outgoing);
         assert!(outgoing.iter().all(|frame| !frame.is_lost));
         for number in numbers {
