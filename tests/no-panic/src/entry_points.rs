@@ -24,7 +24,7 @@ macro_rules! entry_points {
     ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {
         $(
             #[unsafe(no_mangle)]
-            #[allow(improper_ctypes_definitions)]
+            #[allow(improper_ctypes_definitions, reason = "no C program calls it")]
             extern "C" fn $name($($argument: $type),*) $(-> $result)? $body
         )*
     };

@@ -18,7 +18,7 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 
 #[cfg(feature = "planted")]
 #[unsafe(no_mangle)]
-#[allow(improper_ctypes_definitions)]
+#[allow(improper_ctypes_definitions, reason = "no C program calls it")]
 extern "C" fn planted(bytes: &[u8], index: usize) -> u8 {
     bytes[index]
 }
