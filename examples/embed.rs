@@ -8,10 +8,12 @@
 
 use std::error::Error;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
 use netvirt_core::datapath::{Frame, Ingress, Outcome, Worker};
 use netvirt_core::edit::HEADROOM;
+use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::*;
 use netvirt_core::table::Seed;
 use netvirt_core::*;
@@ -36,7 +38,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let (mut ports, mut subnets) = ([PortCounters::ZERO; 64], [SubnetCounters::ZERO; 8]);
     let counters = Counters::new((&mut ports[..]).into(), (&mut subnets[..]).into());
-    let mut worker = Worker::new(counters);
+    let mut limits = [PortLimits::FULL; 64];
+    let mut worker = Worker::new(counters, (&mut limits[..]).into());
 
     // A received frame, behind room for the headers that are put in front of it.
     let mut buffer = [0; 256];
@@ -44,7 +47,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     buffer[place.clone()].copy_from_slice(&FRAME);
 
     let frame = Frame::whole(Ingress::Port(PortId(0)), &buffer[place.clone()]);
-    let verdict = worker.process(policies.live(), &frame);
+    // The time since any moment that stays the same.
+    let now = Duration::ZERO;
+    let verdict = worker.process(policies.live(), &frame, now);
     let Outcome::Transmit { uplink, edit } = verdict.outcome else {
         return Err(format!("not sent: {verdict:?}").into());
     };

@@ -25,6 +25,7 @@
 //!
 //! ```
 //! # use std::sync::Mutex;
+//! # use std::time::Duration;
 //! use netvirt_core::counters::Counters;
 //! use netvirt_core::datapath::{Frame, Ingress, Outcome, Worker};
 //! use netvirt_core::edit::HEADROOM;
@@ -83,8 +84,10 @@
 //! let mut buffer = [0; HEADROOM + 34];
 //! buffer[HEADROOM..].copy_from_slice(received);
 //!
-//! let mut worker = Worker::new(Counters::new((&mut [][..]).into(), (&mut [][..]).into()));
-//! let verdict = worker.process(policies.live(), &Frame::whole(Ingress::Port(port), received));
+//! let counters = Counters::new((&mut [][..]).into(), (&mut [][..]).into());
+//! let mut worker = Worker::new(counters, (&mut [][..]).into());
+//! let now = Duration::ZERO; // since any moment that stays the same
+//! let verdict = worker.process(policies.live(), &Frame::whole(Ingress::Port(port), received), now);
 //! let Outcome::Transmit { edit, .. } = verdict.outcome else { panic!("{verdict:?}") };
 //! let place = edit.apply_in_place(&mut buffer, HEADROOM..HEADROOM + 34)?;
 //!
@@ -109,6 +112,7 @@
 //! | [`proxy`] | answers that the host gives for the network: ARP, ND, ICMP echo |
 //! | [`datapath`] | the decision about a frame, outbound and inbound, one by one or in batches |
 //! | [`counters`] | every frame counted once, whatever became of it |
+//! | [`limit`] | how often something may happen |
 //! | [`trace`] | the observer that is told every step of a decision |
 //!
 //! # The laws
@@ -135,6 +139,7 @@ pub mod checksum;
 pub mod counters;
 pub mod datapath;
 pub mod edit;
+pub mod limit;
 pub mod offload;
 pub mod policy;
 pub mod proxy;

@@ -58,7 +58,7 @@ pub enum Step {
         /// To this provider address.
         destination: IpAddr,
         /// Which carries inner packets of this many bytes.
-        inner_mtu: u32,
+        inner_mtu: u16,
         /// Whether the next hop's MAC address is known.
         resolved: bool,
     },

@@ -6,6 +6,7 @@ use managed::ManagedSlice;
 use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
 use netvirt_core::datapath::Worker;
 use netvirt_core::edit::Template;
+use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{
     Change, Domain, Host, HostAddress, Location, NeighbourEntry, Path, Peering, Place, Policies,
     Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet, TableName,
@@ -170,9 +171,9 @@ impl HostCapacity {
         )
     }
 
-    /// A worker with counters for every port and every subnet.
+    /// A worker with counters for every port and every subnet, and limits for every port.
     pub fn worker(&self) -> Worker<'static> {
-        Worker::new(self.counters())
+        Worker::new(self.counters(), filled(self.ports, PortLimits::FULL))
     }
 
     /// How many bytes each table of one copy takes.

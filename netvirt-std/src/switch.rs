@@ -1,5 +1,7 @@
 //! A host's switch without its devices: frames in, frames out. The devices, or a capture, are the caller's.
 
+use std::time::Duration;
+
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
 use netvirt_core::edit::{Edit, HEADROOM};
 use netvirt_core::offload::Offload;
@@ -209,9 +211,10 @@ impl Switch {
             length,
             offload: Offload::NONE,
         };
-        let verdict = self
-            .worker
-            .process_observed(self.policies.live(), &frame, observer);
+        let since_start = Duration::from_nanos(now);
+        let verdict =
+            self.worker
+                .process_observed(self.policies.live(), &frame, since_start, observer);
         let done = carry_out(
             self.policies.live(),
             &verdict,

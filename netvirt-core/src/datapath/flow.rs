@@ -1,6 +1,6 @@
 //! What a flow is known by on the outside: FlowID, flow label, choice of path, congestion marks.
 
-use crate::policy::{DscpPolicy, FlowIdPolicy, Settings};
+use crate::policy::{DscpPolicy, EcnPolicy, FlowIdPolicy, Settings};
 use crate::wire::Facts;
 
 /// The entropy of one flow.
@@ -59,15 +59,21 @@ fn folded_product(a: u64, b: u64) -> u64 {
 
 const NOT_CAPABLE: u8 = 0;
 const ECT_1: u8 = 1;
+const ECT_0: u8 = 2;
 const CONGESTED: u8 = 3;
 
-/// DSCP and ECN of the outer header: ECN always the inner packet's (RFC 6040 §4.1, normal mode).
+/// DSCP and ECN of the outer header (RFC 2983, RFC 6040 §4.1).
 #[inline(always)]
 pub(super) fn outer_traffic_class(settings: &Settings, inner: u8) -> u8 {
-    match settings.dscp {
-        DscpPolicy::Uniform => inner,
-        DscpPolicy::Pipe(dscp) => dscp << 2 | inner & 3,
-    }
+    let dscp = match settings.dscp {
+        DscpPolicy::Uniform => inner & !3,
+        DscpPolicy::Pipe(dscp) => dscp << 2,
+    };
+    let ecn = match settings.ecn {
+        EcnPolicy::Normal => inner & 3,
+        EcnPolicy::Compatible => NOT_CAPABLE,
+    };
+    dscp | ecn
 }
 
 /// What the outer ECN field makes of the inner one (RFC 6040 §4.2): the field to set, if it changes.
@@ -85,6 +91,15 @@ pub(super) fn decapsulated_ecn(inner: u8, outer: u8) -> Result<Option<u8>, EcnNo
     }
 }
 
+/// Whether the outer ECN field is one that no router and no tunnel makes of the inner one (RFC 6040 §4.2, figure 4).
+#[inline(always)]
+pub(super) fn is_ecn_anomaly(inner: u8, outer: u8) -> bool {
+    matches!(
+        (inner & 3, outer & 3),
+        (NOT_CAPABLE, ECT_0 | ECT_1) | (ECT_1, ECT_0) | (CONGESTED, ECT_1)
+    )
+}
+
 /// Congestion was marked on a packet whose sender cannot hear of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct EcnNotCapable;
@@ -95,7 +110,6 @@ mod tests {
 
     #[test]
     fn ecn_of_inner_and_outer_combine_as_rfc_6040_says() {
-        const ECT_0: u8 = 2;
         let table = [
             (
                 NOT_CAPABLE,

@@ -7,6 +7,7 @@ mod job;
 mod outbound;
 mod path_mtu;
 mod reason;
+mod refusal;
 mod resolve;
 mod rewrite;
 mod tunnel;

@@ -4,6 +4,7 @@ use super::flow::{Flow, outer_traffic_class};
 use super::frame::{Frame, Ingress};
 use super::job::{Heading, Job, Stage};
 use super::reason::DropReason;
+use super::refusal::Refusal;
 use super::verdict::{Outcome, Punt, Verdict};
 use super::{resolve, rewrite};
 use crate::address::{Family, HostId, PortId, Vsid};
@@ -123,14 +124,14 @@ pub(super) fn conclude<'p>(
     frame: &Frame<'_>,
     verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<(), DropReason> {
+) -> Result<(), Refusal> {
     let (Ingress::Port(port), Some(vsid)) = (frame.ingress, verdict.vsid) else {
-        return Err(DropReason::PortUnknown);
+        return Err(DropReason::PortUnknown.into());
     };
     let (Some(settings), Some(entry), Some(family)) =
         (policy.settings(), policy.port(port), job.facts.family())
     else {
-        return Err(DropReason::PortUnknown);
+        return Err(DropReason::PortUnknown.into());
     };
     let source = job.source(policy);
     observer.note(|| Step::Source {
@@ -193,7 +194,7 @@ impl<'p> Departure<'_, 'p, '_> {
         &self,
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), Refusal> {
         let heading = self.job.heading;
         let record = self.job.destination(self.policy);
         self.note_destination(&heading, record, observer);
@@ -225,7 +226,7 @@ impl<'p> Departure<'_, 'p, '_> {
         &self,
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), Refusal> {
         let (facts, family) = (&self.job.facts, self.family);
         let address = facts.destination_address;
         if proxy::icmp::is_router_link_local(family, address) {
@@ -244,7 +245,7 @@ impl<'p> Departure<'_, 'p, '_> {
         }
         let heading = resolve::along(self.policy, route, self.vsid, address)?;
         if heading == self.job.heading || !heading.is_via {
-            return Err(DropReason::NoRecord);
+            return Err(DropReason::NoRecord.into());
         }
         let key = resolve::record_key(heading.vsid, family, heading.address);
         let record = self.policy.records().get(&key);
@@ -265,11 +266,11 @@ impl<'p> Departure<'_, 'p, '_> {
         record: &'p Record,
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), Refusal> {
         if heading.is_routed {
             self.check_crossing(record)?;
             if self.job.facts.hop_limit <= 1 {
-                return Err(DropReason::TtlExceeded);
+                return Err(DropReason::TtlExceeded.into());
             }
         }
         match record.location() {
@@ -357,14 +358,12 @@ impl<'p> Departure<'_, 'p, '_> {
         host: HostId,
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
-    ) -> Result<(), DropReason> {
+    ) -> Result<(), Refusal> {
         let facts = &self.job.facts;
         let flow = Flow::of(self.settings, facts);
         let path = resolve::tunnel_path(self.policy, host, flow.hash)?;
         resolve::note_path(path.template, observer);
-        if resolve::packet_length(facts, &self.frame.offload) > path.template.inner_mtu() {
-            return Err(DropReason::TooBig);
-        }
+        resolve::check_size(facts, &self.frame.offload, path.template.inner_mtu())?;
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
             key: heading.vsid.get() << 8 | u32::from(flow.id),

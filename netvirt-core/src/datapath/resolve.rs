@@ -3,6 +3,7 @@
 use super::inbound::is_unicast;
 use super::job::Heading;
 use super::reason::DropReason;
+use super::refusal::Refusal;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, Vsid};
 use crate::edit::{Edit, Template};
@@ -193,6 +194,16 @@ pub(super) fn packet_length(facts: &Facts, offload: &Offload) -> u32 {
             let headers = work.header_length.saturating_sub(facts.network_offset);
             whole.min(u32::from(headers).wrapping_add(u32::from(work.segment_size)))
         }
+    }
+}
+
+/// What is left of a packet is not longer than this many bytes.
+#[inline(always)]
+pub(super) fn check_size(facts: &Facts, offload: &Offload, mtu: u16) -> Result<(), Refusal> {
+    if packet_length(facts, offload) > u32::from(mtu) {
+        Err(Refusal::TooBig { mtu })
+    } else {
+        Ok(())
     }
 }
 

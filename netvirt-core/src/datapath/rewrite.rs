@@ -5,9 +5,11 @@ use super::frame::{Frame, Ingress};
 use super::job::{Heading, Job};
 use super::outbound::Departure;
 use super::reason::DropReason;
+use super::refusal::Refusal;
 use super::resolve;
 use super::verdict::{Outcome, Punt, Verdict};
 use crate::address::{Family, HostId, PortId, UplinkId};
+use crate::counters::Event;
 use crate::edit::{Edit, Ethernet, Link, Push, Rewrite, TransportChecksum};
 use crate::policy::{HostAddress, Location, Policy, Record, Settings};
 use crate::trace::{Observer, Step};
@@ -23,16 +25,14 @@ pub(super) fn send<'p>(
     host: HostId,
     verdict: &mut Verdict<'p>,
     observer: &mut impl Observer,
-) -> Result<(), DropReason> {
+) -> Result<(), Refusal> {
     let facts = &departure.job.facts;
     let path = resolve::rewrite_path(departure.policy, host, departure.family)?;
     resolve::note_path(path.template, observer);
     if source.provider == 0 {
-        return Err(DropReason::NoPath);
+        return Err(DropReason::NoPath.into());
     }
-    if resolve::packet_length(facts, &departure.frame.offload) > u32::from(path.template.mtu()) {
-        return Err(DropReason::TooBig);
-    }
+    resolve::check_size(facts, &departure.frame.offload, path.template.mtu())?;
     let push = Push::Link(Link {
         template: path.template,
         source: source.uses_vm_mac().then_some(source.mac),
@@ -252,6 +252,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         if resolve::packet_length(facts, &self.frame.offload) > u32::from(path.template.mtu()) {
             return Err(DropReason::TooBig);
         }
+        verdict.events.insert(Event::Redirect);
         let push = Push::Link(Link {
             template: path.template,
             source: None,

@@ -1,6 +1,6 @@
 //! NVGRE reception: what a tunnel from another host may say, and to whom.
 
-use super::flow::{EcnNotCapable, decapsulated_ecn};
+use super::flow::{EcnNotCapable, decapsulated_ecn, is_ecn_anomaly};
 use super::frame::Frame;
 use super::job::{Job, Outer, Stage};
 use super::outbound::is_to_many;
@@ -8,6 +8,7 @@ use super::reason::DropReason;
 use super::resolve;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{Family, HostId, MacAddress, Vsid};
+use crate::counters::Event;
 use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Domain, Location, Policy, Reception, Record, Settings};
 use crate::table::Key;
@@ -234,9 +235,12 @@ impl<'p> Arrival<'_, 'p, '_> {
         match destination.location() {
             Location::Port(port) => {
                 self.check_inner_checksum()?;
-                let ecn =
-                    decapsulated_ecn(self.job.facts.traffic_class, self.job.outer.traffic_class)
-                        .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
+                let (inner, outer) = (self.job.facts.traffic_class, self.job.outer.traffic_class);
+                let ecn = decapsulated_ecn(inner, outer)
+                    .map_err(|EcnNotCapable| DropReason::EcnNotCapable)?;
+                if is_ecn_anomaly(inner, outer) {
+                    verdict.events.insert(Event::EcnAnomaly);
+                }
                 // The inner Ethernet header is never tagged, so it is 14 bytes long.
                 let pull = self.job.facts.network_offset.wrapping_sub(14);
                 let edit = Edit {
@@ -428,9 +432,11 @@ impl<'p> Arrival<'_, 'p, '_> {
         }
         let path = resolve::tunnel_path(self.policy, host, 0)?;
         resolve::note_path(path.template, observer);
-        if resolve::packet_length(facts, &self.frame.offload) > path.template.inner_mtu() {
+        if resolve::packet_length(facts, &self.frame.offload) > u32::from(path.template.inner_mtu())
+        {
             return Err(DropReason::TooBig);
         }
+        verdict.events.insert(Event::Redirect);
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
             key: outer.key,

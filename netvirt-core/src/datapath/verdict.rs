@@ -4,6 +4,7 @@ use core::net::IpAddr;
 
 use super::reason::DropReason;
 use crate::address::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
+use crate::counters::Events;
 use crate::edit::Edit;
 use crate::policy::PathId;
 use crate::proxy::Reply;
@@ -17,6 +18,8 @@ pub struct Verdict<'p> {
     pub reason: Option<DropReason>,
     /// The virtual subnet in which the frame was decided, if it came that far.
     pub vsid: Option<Vsid>,
+    /// What was rare about it.
+    pub events: Events,
 }
 
 /// What is to happen to a frame. Exactly one of these for every frame received.
@@ -59,6 +62,7 @@ impl<'p> Verdict<'p> {
         outcome: Outcome::Drop,
         reason: None,
         vsid: None,
+        events: Events::NONE,
     };
 
     /// Refuses the frame without an answer.

@@ -1,10 +1,15 @@
 //! One worker: its own state, and the passes in which it decides a batch.
 
+use core::time::Duration;
+
+use managed::ManagedSlice;
+
 use super::frame::{Frame, Ingress};
 use super::job::{Job, Stage};
 use super::verdict::Verdict;
 use super::{inbound, outbound, rewrite, tunnel};
-use crate::counters::Counters;
+use crate::counters::{Counters, Events};
+use crate::limit::PortLimits;
 use crate::policy::Policy;
 use crate::table::{Cpu, Portable};
 use crate::trace::{Observer, Unobserved};
@@ -12,18 +17,21 @@ use crate::trace::{Observer, Unobserved};
 /// Frames that one pass takes; more than this many waits for memory do not overlap on any CPU tried.
 const BATCH: usize = 32;
 
-/// What one worker owns: counters, and room for the frames that it decides at once.
+/// What one worker owns: counters, what is left of the limits, and room for the frames that it decides at once.
 #[derive(Debug)]
 pub struct Worker<'s> {
     counters: Counters<'s>,
+    limits: ManagedSlice<'s, PortLimits>,
     jobs: [Job; BATCH],
 }
 
 impl<'s> Worker<'s> {
-    /// A worker that has done nothing yet.
-    pub const fn new(counters: Counters<'s>) -> Self {
+    /// A worker that has done nothing yet. `limits` has a place for each port of the policy; ports beyond it are
+    /// given nothing that is limited.
+    pub const fn new(counters: Counters<'s>, limits: ManagedSlice<'s, PortLimits>) -> Self {
         Self {
             counters,
+            limits,
             jobs: [Job::IDLE; BATCH],
         }
     }
@@ -38,9 +46,14 @@ impl<'s> Worker<'s> {
         &mut self.counters
     }
 
-    /// Decides one frame.
-    pub fn process<'p>(&mut self, policy: &'p Policy<'_>, frame: &Frame<'_>) -> Verdict<'p> {
-        self.process_observed(policy, frame, &mut Unobserved)
+    /// Decides one frame. `now` is the time since any moment that stays the same.
+    pub fn process<'p>(
+        &mut self,
+        policy: &'p Policy<'_>,
+        frame: &Frame<'_>,
+        now: Duration,
+    ) -> Verdict<'p> {
+        self.process_observed(policy, frame, now, &mut Unobserved)
     }
 
     /// Decides one frame and tells the observer how.
@@ -48,6 +61,7 @@ impl<'s> Worker<'s> {
         &mut self,
         policy: &'p Policy<'_>,
         frame: &Frame<'_>,
+        now: Duration,
         observer: &mut impl Observer,
     ) -> Verdict<'p> {
         let mut verdict = [Verdict::UNDECIDED];
@@ -55,13 +69,14 @@ impl<'s> Worker<'s> {
             policy,
             core::slice::from_ref(frame),
             &mut verdict,
+            now,
             observer,
         );
         let [verdict] = verdict;
         verdict
     }
 
-    /// Decides a batch of frames, each for itself, all under one version of the policy. `verdicts` takes the
+    /// Decides a batch of frames, each for itself, all under one version of the policy and at one time. `verdicts` takes the
     /// decisions in the order of the frames; frames without a place for their verdict are not looked at. Yields how
     /// many were decided.
     pub fn process_batch<'p, C: Cpu>(
@@ -69,11 +84,12 @@ impl<'s> Worker<'s> {
         policy: &'p Policy<'_>,
         frames: &[Frame<'_>],
         verdicts: &mut [Verdict<'p>],
+        now: Duration,
     ) -> usize {
         let decided = frames.len().min(verdicts.len());
         let frames = frames.get(..decided).unwrap_or_default();
         for (frames, verdicts) in frames.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
-            self.process_chunk::<C>(policy, frames, verdicts, &mut Unobserved);
+            self.process_chunk::<C>(policy, frames, verdicts, now, &mut Unobserved);
         }
         decided
     }
@@ -85,13 +101,14 @@ impl<'s> Worker<'s> {
         policy: &'p Policy<'_>,
         frames: &[Frame<'_>],
         verdicts: &mut [Verdict<'p>],
+        now: Duration,
         observer: &mut impl Observer,
     ) {
         for frame in frames {
             frame.prefetch::<C>();
         }
         for ((job, frame), verdict) in self.jobs.iter_mut().zip(frames).zip(verdicts.iter_mut()) {
-            (verdict.reason, verdict.vsid) = (None, None);
+            (verdict.reason, verdict.vsid, verdict.events) = (None, None, Events::NONE);
             let begun = match frame.ingress {
                 Ingress::Port(port) => outbound::begin(job, policy, frame, port, verdict, observer),
                 Ingress::Uplink(uplink) => {
@@ -118,7 +135,13 @@ impl<'s> Worker<'s> {
         }
         for ((job, frame), verdict) in self.jobs.iter().zip(frames).zip(verdicts) {
             let concluded = match job.stage {
-                Stage::Outbound => outbound::conclude(job, policy, frame, verdict, observer),
+                Stage::Outbound => {
+                    let concluded = outbound::conclude(job, policy, frame, verdict, observer);
+                    if let Err(refusal) = concluded {
+                        refusal.settle(job, policy, frame, &mut self.limits, now, verdict);
+                    }
+                    Ok(())
+                }
                 Stage::Tunnel => tunnel::conclude(job, policy, frame, verdict, observer),
                 Stage::Rewrite => rewrite::conclude(job, policy, frame, verdict, observer),
                 Stage::Decided => Ok(()),

@@ -224,9 +224,9 @@ impl Template {
     /// The largest inner IP packet that NVGRE carries along this path, in bytes: the path's MTU less outer IP
     /// header, GRE with key and inner Ethernet header.
     #[inline(always)]
-    pub fn inner_mtu(&self) -> u32 {
-        let outer_ip: u32 = if self.flags & IPV6 != 0 { 40 } else { 20 };
-        u32::from(self.mtu).saturating_sub(outer_ip + 8 + 14)
+    pub fn inner_mtu(&self) -> u16 {
+        let outer_ip = if self.flags & IPV6 != 0 { 40 } else { 20 };
+        self.mtu.saturating_sub(outer_ip + 8 + 14)
     }
 
     /// Bytes of the outer header, Ethernet to IP.

@@ -6,6 +6,7 @@ use crate::address::{
     CustomerAddress, DomainId, HostId, MacAddress, PortId, Prefix, ProviderAddress, UplinkId,
     VlanId, Vsid,
 };
+use crate::limit::RateLimit;
 
 /// How packets between two customer addresses cross the provider network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -232,6 +233,15 @@ pub enum DscpPolicy {
     Pipe(u8),
 }
 
+/// The ECN field of the outer header (RFC 6040 §4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EcnPolicy {
+    /// The inner packet's: congestion on the way is told to its receiver.
+    Normal,
+    /// Not ECN-capable, for receivers that do not know what to make of it: routers drop instead of marking.
+    Compatible,
+}
+
 /// How much a received GRE header may differ from what RFC 7637 asks the sender for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Reception {
@@ -254,12 +264,20 @@ pub struct Settings {
     pub outer_ttl: u8,
     /// DSCP of the outer header.
     pub dscp: DscpPolicy,
+    /// ECN of the outer header.
+    pub ecn: EcnPolicy,
     /// What is accepted from other hosts.
     pub reception: Reception,
+    /// ICMP errors of the gateway to one port: too big, time exceeded, unreachable.
+    pub errors: RateLimit,
+    /// Whether a packet to where no route leads, or nobody is, is answered with an ICMP error too. If it is not, a
+    /// machine that scans its network learns nothing.
+    pub unreachables: bool,
 }
 
 impl Settings {
-    /// A host with the defaults of the field: FlowID per flow, TTL 64, DSCP copied, strict reception.
+    /// A host with the defaults of the field: FlowID per flow, TTL 64, DSCP and ECN copied, strict reception, a hundred
+    /// ICMP errors a second for each port.
     pub const fn new(local_host: HostId, router_mac: MacAddress) -> Self {
         Self {
             local_host,
@@ -267,7 +285,13 @@ impl Settings {
             flow_id: FlowIdPolicy::PerFlow { seed: 0 },
             outer_ttl: 64,
             dscp: DscpPolicy::Uniform,
+            ecn: EcnPolicy::Normal,
             reception: Reception::Strict,
+            errors: RateLimit {
+                per_second: 100,
+                burst: 50,
+            },
+            unreachables: false,
         }
     }
 }

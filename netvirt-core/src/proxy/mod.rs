@@ -19,10 +19,11 @@ use crate::wire::{
     ArpMessage, Facts, ListenerReport, NeighborAdvertisement, NeighborSolicitation, multicast_mac,
 };
 
-pub use icmp::EchoReply;
+pub use icmp::{EchoReply, IcmpError};
 pub use owned::Owned;
 
-/// Bytes that every answer but an echo reply fits in.
+/// Bytes that every answer fits in but those that contain bytes of the question: an echo reply is as long as its request,
+/// an ICMP error has at most 1,294 bytes.
 pub const LONGEST_MESSAGE: usize = ListenerReport::MAX_FRAME_LEN;
 
 /// An answer, to be written and sent out of where the question came in.
@@ -49,13 +50,16 @@ pub enum Reply {
     },
     /// The gateway's answer to an echo request.
     Echo(EchoReply),
+    /// The gateway says why a packet goes no further.
+    Error(IcmpError),
 }
 
 impl Reply {
     /// Writes the answer to `frame`, as it was received, to the front of `out`. Yields the answer's length.
     ///
     /// # Errors
-    /// [`NoRoom`] if `out` is too short, or if `frame` is not the whole frame that is answered.
+    /// [`NoRoom`] if `out` is too short, or if `frame` is not the whole frame that is answered. For an ICMP error the first
+    /// 1,294 bytes of it are enough.
     pub fn emit(&self, frame: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
         match self {
             Self::Arp { message, vlan } => message
@@ -76,6 +80,7 @@ impl Reply {
                 message.emit(destination, *source, *vlan, out).ok_or(NoRoom)
             }
             Self::Echo(echo) => echo.emit(frame, out),
+            Self::Error(error) => error.emit(frame, out),
         }
     }
 }

@@ -20,6 +20,15 @@ pub mod icmpv4 {
     pub const TIME_EXCEEDED: u8 = 11;
     /// Parameter problem.
     pub const PARAMETER_PROBLEM: u8 = 12;
+
+    /// Whether a message of this type quotes the packet that it is about (RFC 1122 §3.2.2).
+    #[inline]
+    pub const fn is_error(kind: u8) -> bool {
+        matches!(
+            kind,
+            DESTINATION_UNREACHABLE | SOURCE_QUENCH | REDIRECT | TIME_EXCEEDED | PARAMETER_PROBLEM
+        )
+    }
 }
 
 /// ICMPv6 types (RFC 4443, RFC 4861, RFC 3810).
@@ -50,6 +59,12 @@ pub mod icmpv6 {
     pub const NEIGHBOR_ADVERTISEMENT: u8 = 136;
     /// Redirect.
     pub const REDIRECT: u8 = 137;
+
+    /// Whether a message of this type is about a packet and must not be answered by another (RFC 4443 §2.4 (e)).
+    #[inline]
+    pub const fn is_error(kind: u8) -> bool {
+        kind < 128 || kind == REDIRECT
+    }
 }
 
 /// The first eight bytes of an ICMP or ICMPv6 message.

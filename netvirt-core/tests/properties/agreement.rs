@@ -1,5 +1,8 @@
 //! One by one or in a batch, on any CPU, observed or not: the decision is the same.
 
+use std::time::Duration;
+
+use netvirt_core::counters::Events;
 use netvirt_core::datapath::*;
 use netvirt_core::edit::DETACHED_ROOM;
 use netvirt_core::offload::Offload;
@@ -217,9 +220,10 @@ fn in_a_batch<C: Cpu>(host: &mut Nve, frames: &[Frame<'_>]) -> (Vec<String>, Str
         outcome: Outcome::Punt(Punt::HostStack),
         reason: Some(DropReason::PortFull),
         vsid: Vsid::new(5999).ok(),
+        events: Events::NONE,
     };
     let mut verdicts = vec![stale; frames.len()];
-    let decided = worker.process_batch::<C>(policies.live(), frames, &mut verdicts);
+    let decided = worker.process_batch::<C>(policies.live(), frames, &mut verdicts, Duration::ZERO);
     assert_eq!(decided, frames.len());
     let verdicts = verdicts
         .iter()
@@ -240,7 +244,7 @@ proptest! {
         let mut host = busy_host(reception);
         let mut single = vec![];
         for frame in &frames {
-            let verdict = host.worker.process(host.policies.live(), frame);
+            let verdict = host.worker.process(host.policies.live(), frame, Duration::ZERO);
             single.push(format!("{verdict:?}"));
         }
         let single = (single, host.counted());
@@ -257,7 +261,7 @@ proptest! {
         let mut host = busy_host(Reception::Strict);
         let mut verdicts = vec![Verdict::UNDECIDED; room];
         let Nve { policies, worker, .. } = &mut host;
-        let decided = worker.process_batch::<Portable>(policies.live(), &frames, &mut verdicts);
+        let decided = worker.process_batch::<Portable>(policies.live(), &frames, &mut verdicts, Duration::ZERO);
         prop_assert_eq!(decided, room.min(frames.len()));
         prop_assert_eq!(worker.counters().totals().received, decided as u64);
         prop_assert!(verdicts[decided..].iter().all(|verdict| *verdict == Verdict::UNDECIDED));
@@ -269,10 +273,10 @@ proptest! {
         let mut watched = busy_host(reception);
         for given in &given {
             let frame = given.frame();
-            let plain = unwatched.worker.process(unwatched.policies.live(), &frame);
+            let plain = unwatched.worker.process(unwatched.policies.live(), &frame, Duration::ZERO);
             let mut listener = Listener::default();
             let Nve { policies, worker, .. } = &mut watched;
-            let heard = worker.process_observed(policies.live(), &frame, &mut listener);
+            let heard = worker.process_observed(policies.live(), &frame, Duration::ZERO, &mut listener);
             prop_assert_eq!(plain, heard);
             let is_seen = !matches!(plain.reason, Some(DropReason::Truncated | DropReason::OuterMalformed | DropReason::PortUnknown));
             prop_assert!(!listener.0.is_empty() || !is_seen, "{:?}", plain);
@@ -296,7 +300,7 @@ proptest! {
         // Lengths that contradict the window must not hurt either.
         let lying = Frame { length, ..given.frame() };
         for frame in [whole, lying, given.frame()] {
-            let verdict = host.worker.process(host.policies.live(), &frame);
+            let verdict = host.worker.process(host.policies.live(), &frame, Duration::ZERO);
             prop_assert_eq!(verdict.reason.is_some(), matches!(verdict.outcome, Outcome::Drop));
             if let Some(edit) = verdict.edit() {
                 let mut buffer = vec![0; 80 + frame.window.len()];

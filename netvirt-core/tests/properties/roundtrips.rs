@@ -1,5 +1,7 @@
 //! What one host does to a frame the other undoes.
 
+use std::time::Duration;
+
 use netvirt_core::address::{AddressBits, Family};
 use netvirt_core::checksum::Delta;
 use netvirt_core::datapath::*;
@@ -192,7 +194,7 @@ proptest! {
         let frame = packet.between(network.machine(port.1).mac, ROUTER).frame();
         let mut worker = worker();
         let given = Frame::whole(Ingress::Port(PortId(port.0)), &frame);
-        let verdict = worker.process(host.policies.live(), &given);
+        let verdict = worker.process(host.policies.live(), &given, Duration::ZERO);
         if let Some(edit) = verdict.edit() {
             let mut buffer = vec![0; headroom];
             buffer.extend(&other);

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use managed::ManagedSlice;
-use netvirt_core::counters::{Counters, PortCounters, SubnetCounters, Tally};
+use netvirt_core::counters::{Counters, Event, PortCounters, SubnetCounters, Tally};
 use netvirt_core::datapath::*;
 use netvirt_core::edit::{DETACHED_ROOM, Edit, HEADROOM};
+use netvirt_core::limit::PortLimits;
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::*;
+use netvirt_core::proxy::Reply;
 use netvirt_core::*;
 
 use super::network::Network;
@@ -22,6 +25,8 @@ pub enum Fate {
     Transmitted(UplinkId, Vec<u8>),
     Held(NextHop, Vec<u8>),
     Replied(Vec<u8>),
+    /// Refused, and its sender is told.
+    Explained(DropReason, Vec<u8>),
     Punted(Punt),
     Dropped(DropReason),
 }
@@ -36,13 +41,18 @@ pub struct Nve {
     pub offload: Offload,
     /// The subnet in which the last frame was decided.
     pub vsid: Option<u32>,
+    /// What time it is, since a moment of no importance.
+    pub now: Duration,
 }
 
 pub fn worker() -> Worker<'static> {
-    Worker::new(Counters::new(
-        ManagedSlice::Owned(vec![PortCounters::ZERO; PORTS as usize]),
-        ManagedSlice::Owned(vec![SubnetCounters::ZERO; 64]),
-    ))
+    Worker::new(
+        Counters::new(
+            ManagedSlice::Owned(vec![PortCounters::ZERO; PORTS as usize]),
+            ManagedSlice::Owned(vec![SubnetCounters::ZERO; 64]),
+        ),
+        ManagedSlice::Owned(vec![PortLimits::FULL; PORTS as usize]),
+    )
 }
 
 impl Nve {
@@ -61,6 +71,7 @@ impl Nve {
             seen: Ledger::default(),
             offload: Offload::NONE,
             vsid: None,
+            now: Duration::ZERO,
         }
     }
 
@@ -78,12 +89,13 @@ impl Nve {
 
     /// Decides a frame that lies whole in its window and does what was decided.
     pub fn process(&mut self, frame: &Frame<'_>) -> Fate {
-        let verdict = self.worker.process(self.policies.live(), frame);
+        let verdict = self.worker.process(self.policies.live(), frame, self.now);
         self.vsid = verdict.vsid.map(Vsid::get);
         if let Some(edit) = verdict.edit() {
             self.offload = edit.offload;
         }
-        let is_refused = matches!(verdict.outcome, Outcome::Drop);
+        let is_explained = matches!(verdict.outcome, Outcome::Reply(Reply::Error(_)));
+        let is_refused = is_explained || matches!(verdict.outcome, Outcome::Drop);
         assert_eq!(verdict.reason.is_some(), is_refused, "{verdict:?}");
         fate(self.policies.live(), &verdict, frame.window)
     }
@@ -113,8 +125,8 @@ impl Drop for Nve {
             .sum();
         assert_eq!(
             refused,
-            counters.totals().dropped,
-            "one reason for each frame that was dropped"
+            counters.totals().dropped + counters.event(Event::ErrorSent),
+            "one reason for each frame that was refused"
         );
     }
 }
@@ -131,7 +143,10 @@ pub fn fate(policy: &Policy<'_>, verdict: &Verdict<'_>, frame: &[u8]) -> Fate {
             let mut out = vec![0xaa; 2048];
             let length = reply.emit(frame, &mut out).unwrap();
             out.truncate(length);
-            Fate::Replied(out)
+            match verdict.reason {
+                Some(reason) => Fate::Explained(reason, out),
+                None => Fate::Replied(out),
+            }
         }
         Outcome::Punt(punt) => Fate::Punted(*punt),
         Outcome::Drop => Fate::Dropped(verdict.reason.unwrap()),
@@ -182,6 +197,9 @@ impl Ledger {
         note(1, "dropped".into(), totals.dropped);
         for reason in DropReason::ALL {
             note(2, reason.name().into(), counters.refused(*reason));
+        }
+        for event in Event::ALL {
+            note(2, event.name().into(), counters.event(*event));
         }
         let mut tally = |order, name: String, tally: Tally| {
             note(order, name.clone(), tally.frames);
@@ -263,6 +281,15 @@ pub fn counted_refused(reason: DropReason, port: u32, vsid: u32, bytes: usize) -
     )
 }
 
+/// How a frame from a port that is refused, and whose sender is told, is counted.
+pub fn counted_explained(reason: DropReason, port: u32, vsid: u32, bytes: usize) -> String {
+    format!(
+        "received 1, replied 1, errors_sent 1, {reason} 1, port {port} in 1, \
+         port {port} in bytes {bytes}, port {port} refused 1, {vsid} refused 1, {vsid} sent 1, \
+         {vsid} sent bytes {bytes}"
+    )
+}
+
 /// How a frame from the uplink that is refused is counted; `vsid` if it came as far as a known subnet.
 pub fn counted_refused_uplink(reason: DropReason, vsid: Option<u32>, bytes: usize) -> String {
     let subnet = vsid.map_or(String::new(), |vsid| {
@@ -282,6 +309,22 @@ impl Nve {
             self.counted(),
             counted_refused(reason, port, vsid, frame.len())
         );
+    }
+
+    /// A frame from a port is refused for this reason and its sender is told; yields what it is told.
+    #[track_caller]
+    pub fn explains(&mut self, port: u32, vsid: u32, frame: &[u8], reason: DropReason) -> Vec<u8> {
+        self.counted();
+        let fate = self.take_from_port(port, frame);
+        let Fate::Explained(explained, out) = fate else {
+            panic!("not explained but {fate:?}");
+        };
+        assert_eq!((explained, self.vsid), (reason, Some(vsid)));
+        assert_eq!(
+            self.counted(),
+            counted_explained(reason, port, vsid, frame.len())
+        );
+        out
     }
 
     /// A frame from the uplink is refused for this reason, in this subnet if it came so far.

@@ -60,7 +60,7 @@ fn the_counters_of_workers_add_up_to_those_of_the_host() {
     let mut other = worker();
     let frame = Frame::whole(Ingress::Port(PortId(0)), &FRAME);
     for _ in 0..2 {
-        other.process(host.policies.live(), &frame);
+        other.process(host.policies.live(), &frame, host.now);
     }
     refuse_one(&mut host);
     other.counters_mut().merge(host.worker.counters());

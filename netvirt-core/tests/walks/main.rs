@@ -5,6 +5,7 @@ mod support;
 
 mod counters;
 mod duplicate_addresses;
+mod errors;
 mod gateway;
 mod migration;
 mod next_hop;

@@ -83,7 +83,10 @@ fn the_former_host_sends_on_with_the_ttl_less_one() {
             let bytes = first.len();
             assert_eq!(
                 fabric.host(2).counted(),
-                format!("received 1, transmitted 1, 5001 received 1, 5001 received bytes {bytes}")
+                format!(
+                    "received 1, transmitted 1, redirects 1, 5001 received 1, \
+                     5001 received bytes {bytes}"
+                )
             );
             let congested = network.datagram("blue a", "blue b", version);
             let congested = congested.with(|packet| packet.traffic_class = 0x03).frame();
@@ -217,7 +220,8 @@ fn what_was_rewritten_is_sent_on_with_its_own_ttl_less_one() {
         assert_eq!(
             fabric.host(2).counted(),
             format!(
-                "received 1, transmitted 1, 7001 received 1, 7001 received bytes {}",
+                "received 1, transmitted 1, redirects 1, 7001 received 1, \
+                 7001 received bytes {}",
                 first.len()
             )
         );

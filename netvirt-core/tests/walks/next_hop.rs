@@ -1,5 +1,7 @@
 //! A next hop whose MAC address is not known: the frame waits, edited, and the adapter is told whom to ask.
 
+use std::time::Duration;
+
 use netvirt_core::counters::Tally;
 use netvirt_core::datapath::*;
 use netvirt_core::offload::*;
@@ -214,7 +216,7 @@ fn a_frame_that_was_never_released_is_lost_for_a_reason() {
     let Nve {
         policies, worker, ..
     } = &mut host;
-    let verdict = worker.process(policies.live(), &given);
+    let verdict = worker.process(policies.live(), &given, Duration::ZERO);
     worker
         .counters_mut()
         .lost(&given, &verdict, DropReason::NeighbourTimeout);
@@ -246,7 +248,7 @@ fn a_super_frame_that_no_device_could_cut_was_never_transmitted() {
     let Nve {
         policies, worker, ..
     } = &mut host;
-    let verdict = worker.process(policies.live(), &given);
+    let verdict = worker.process(policies.live(), &given, Duration::ZERO);
     assert!(
         matches!(verdict.outcome, Outcome::Transmit { .. }),
         "{verdict:?}"
@@ -268,7 +270,7 @@ fn a_frame_that_its_port_could_not_take_was_never_delivered() {
     let Nve {
         policies, worker, ..
     } = &mut host;
-    let verdict = worker.process(policies.live(), &given);
+    let verdict = worker.process(policies.live(), &given, Duration::ZERO);
     assert!(
         matches!(verdict.outcome, Outcome::Deliver { .. }),
         "{verdict:?}"

@@ -161,7 +161,20 @@ fn congestion_marks_of_the_tunnel_are_carried_in() {
                 let wire = tunnel.with(|tunnel| tunnel.traffic_class = outer as u8);
                 let wire = wire.wrap(&with_ecn(inner));
                 match expected {
-                    Some(ecn) => assert_eq!(host.delivers(0, BLUE_1, &wire), with_ecn(*ecn)),
+                    Some(ecn) => {
+                        host.counted();
+                        let fate = host.take_from_uplink(&wire);
+                        assert_eq!(fate, Fate::Delivered(PortId(0), with_ecn(*ecn)));
+                        // RFC 6040 §4.2, figure 4.
+                        let is_odd = matches!((inner, outer), (0, 1 | 2) | (1, 2) | (3, 1));
+                        let odd = if is_odd {
+                            "ecn_anomalies 1, port"
+                        } else {
+                            "port"
+                        };
+                        let expected = counted_to_port(0, BLUE_1, wire.len());
+                        assert_eq!(host.counted(), expected.replacen("port", odd, 1));
+                    }
                     None => {
                         host.refuses_uplink(Some(BLUE_1), &wire, DropReason::EcnNotCapable);
                     }

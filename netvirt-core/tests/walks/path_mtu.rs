@@ -140,7 +140,7 @@ fn what_was_learnt_holds_for_its_path_until_it_is_forgotten() {
 
         host.transmits(0, BLUE_1, &of("blue b", 1400 - headers));
         let too_long = of("blue b", 1401 - headers);
-        host.refuses(0, BLUE_1, &too_long, DropReason::TooBig);
+        host.explains(0, BLUE_1, &too_long, DropReason::TooBig);
         host.transmits(0, BLUE_1, &of("blue near a", 1600 - headers));
         // Nothing new is told by the same again, nor by more.
         host.punts(&narrow, Punt::HostStack);
@@ -162,7 +162,7 @@ fn what_was_learnt_holds_for_rewritten_packets_too() {
     let [a, b] = ["green a", "green b"].map(|name| network.machine(name).mac);
     let of = |length| Packet::of_length("10.0.0.5", "10.0.0.7", length).between(a, b);
     host.transmits(4, GREEN_1, &of(1400).frame());
-    host.refuses(4, GREEN_1, &of(1401).frame(), DropReason::TooBig);
+    host.explains(4, GREEN_1, &of(1401).frame(), DropReason::TooBig);
 }
 
 #[test]

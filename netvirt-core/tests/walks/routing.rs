@@ -63,7 +63,7 @@ fn the_last_hop_is_not_routed_but_still_switched() {
             for to in ["blue c", "blue near c"] {
                 let packet = network.datagram("blue a", to, version);
                 let frame = packet.with(|packet| packet.hop_limit = hop_limit).frame();
-                host.refuses(0, BLUE_1, &frame, DropReason::TtlExceeded);
+                host.explains(0, BLUE_1, &frame, DropReason::TtlExceeded);
             }
             let packet = network.datagram("blue a", "blue b", version);
             let frame = packet.with(|packet| packet.hop_limit = hop_limit).frame();

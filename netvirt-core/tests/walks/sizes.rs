@@ -1,5 +1,7 @@
 //! Walk 8: what fits through which path, whole and in segments, and what is left to be done to it.
 
+use std::time::Duration;
+
 use netvirt_core::datapath::*;
 use netvirt_core::offload::*;
 use netvirt_core::*;
@@ -34,7 +36,7 @@ fn the_limit_of_a_tunnel_is_exact() {
             let wire = sender.transmits(0, BLUE_1, &frame);
             assert_eq!(wire.len(), 14 + usize::from(mtu));
             assert_eq!(receiver.delivers(0, BLUE_1, &wire), frame);
-            sender.refuses(0, BLUE_1, &of(limit + 1).frame(), DropReason::TooBig);
+            sender.explains(0, BLUE_1, &of(limit + 1).frame(), DropReason::TooBig);
             let padded = of(limit).with(|packet| packet.padding = 4).frame();
             assert_eq!(sender.transmits(0, BLUE_1, &padded), wire);
         }
@@ -52,7 +54,7 @@ fn rewrite_takes_nothing_from_the_limit() {
                 .between(a.mac, b.mac)
         };
         assert_eq!(host.transmits(4, GREEN_1, &of(1600).frame()).len(), 1614);
-        host.refuses(4, GREEN_1, &of(1601).frame(), DropReason::TooBig);
+        host.explains(4, GREEN_1, &of(1601).frame(), DropReason::TooBig);
     }
 }
 
@@ -230,7 +232,7 @@ fn a_segment_that_does_not_fit_is_too_big() {
             "{segment_size}"
         );
         assert_eq!(
-            fate == Fate::Dropped(DropReason::TooBig),
+            matches!(fate, Fate::Explained(DropReason::TooBig, _)),
             !fits,
             "{segment_size}"
         );
@@ -328,8 +330,8 @@ fn only_the_window_is_needed() {
             ..whole
         };
         let policy = sender.policies.live();
-        let verdict = sender.worker.process(policy, &whole);
-        let of_window = sender.worker.process(policy, &first);
+        let verdict = sender.worker.process(policy, &whole, Duration::ZERO);
+        let of_window = sender.worker.process(policy, &first, Duration::ZERO);
         assert_eq!(verdict, of_window);
         let wire = edited(verdict.edit().unwrap(), &frame);
         let whole = Frame::whole(Ingress::Uplink(UplinkId(0)), &wire);
@@ -338,8 +340,11 @@ fn only_the_window_is_needed() {
             ..whole
         };
         let policy = receiver.policies.live();
-        let verdict = receiver.worker.process(policy, &whole);
+        let verdict = receiver.worker.process(policy, &whole, Duration::ZERO);
         assert!(matches!(verdict.outcome, Outcome::Deliver { .. }));
-        assert_eq!(verdict, receiver.worker.process(policy, &first));
+        assert_eq!(
+            verdict,
+            receiver.worker.process(policy, &first, Duration::ZERO)
+        );
     }
 }

@@ -187,7 +187,7 @@ fn in_transition_what_only_rewrite_has_room_for_is_too_big() {
     let mut host = Nve::new(&network.changes(1));
     host.transmits(4, GREEN_1, &big.frame());
     let mut host = Nve::new(&in_transition_on(&[1]).changes(1));
-    host.refuses(4, GREEN_1, &big.frame(), DropReason::TooBig);
+    host.explains(4, GREEN_1, &big.frame(), DropReason::TooBig);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reading and writing headers beside smoltcp and etherparse.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use etherparse::{
     EtherType, Ethernet2Header, IpNumber, Ipv4Header, NetSlice, SlicedPacket, TransportSlice,
@@ -295,7 +296,8 @@ fn decide<'p>(
         .collect();
     let mut verdicts = vec![Verdict::UNDECIDED; frames.len()];
     let counters = Counters::new(ManagedSlice::Owned(vec![]), ManagedSlice::Owned(vec![]));
-    Worker::new(counters).process_batch::<HostCpu>(policy, &frames, &mut verdicts);
+    let mut worker = Worker::new(counters, ManagedSlice::Owned(vec![]));
+    worker.process_batch::<HostCpu>(policy, &frames, &mut verdicts, Duration::ZERO);
     verdicts
 }
 

@@ -16,6 +16,8 @@ use crate::pages::{self, Pages};
 use crate::sampler::{Group, Sampler, time};
 use crate::traffic::{Direction, Distribution, HEADROOM, PASS, Packet, Pass, Ring, STRIDE, Trace};
 
+/// Nothing that is measured hangs on the time.
+const NOW: Duration = Duration::ZERO;
 /// Frames that the datapath is given at once.
 pub const BATCH: usize = 32;
 /// Buffers of the ring whose frames are in no cache.
@@ -117,10 +119,10 @@ impl<'p> WholePath<'p> {
         Self {
             network,
             policy,
-            worker: Worker::new(Counters::new(
-                ManagedSlice::Owned(ports),
-                ManagedSlice::Owned(subnets),
-            )),
+            worker: Worker::new(
+                Counters::new(ManagedSlice::Owned(ports), ManagedSlice::Owned(subnets)),
+                ManagedSlice::Owned(vec![]),
+            ),
             verdicts: [Verdict::UNDECIDED; BATCH],
         }
     }
@@ -182,7 +184,7 @@ impl<'p> WholePath<'p> {
                 Frame::whole(ingress[at], &buffers[start..start + length])
             });
             self.worker
-                .process_batch::<HostCpu>(self.policy, &frames, &mut self.verdicts);
+                .process_batch::<HostCpu>(self.policy, &frames, &mut self.verdicts, NOW);
             for (buffer, verdict) in buffers.chunks_exact_mut(STRIDE).zip(&self.verdicts) {
                 edit(verdict, buffer, length);
             }
@@ -194,7 +196,7 @@ impl<'p> WholePath<'p> {
         let buffers = pass.buffers.chunks_exact_mut(STRIDE);
         for (buffer, &ingress) in buffers.zip(pass.ingress) {
             let frame = Frame::whole(ingress, &buffer[HEADROOM..HEADROOM + length]);
-            let verdict = self.worker.process(self.policy, &frame);
+            let verdict = self.worker.process(self.policy, &frame, NOW);
             edit(&verdict, buffer, length);
         }
     }

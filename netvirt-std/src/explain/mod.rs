@@ -11,10 +11,12 @@ mod reason;
 mod step;
 
 use std::fmt;
+use std::time::Duration;
 
 use managed::ManagedSlice;
 use netvirt_core::counters::Counters;
-use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Verdict, Worker};
+use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
+use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{NextHop, Policy};
 use netvirt_core::trace::{Observer, Step};
 use serde::Serialize;
@@ -104,9 +106,14 @@ struct Decided<'p> {
 
 impl<'p> Decided<'p> {
     fn by(policy: &'p Policy<'_>, frame: &Frame<'_>) -> Self {
-        let mut worker = Worker::new(Counters::new(none(), none()));
+        let ports = match frame.ingress {
+            Ingress::Port(port) => port.0 as usize + 1,
+            Ingress::Uplink(_) => 0,
+        };
+        let limits = ManagedSlice::Owned(vec![PortLimits::FULL; ports]);
+        let mut worker = Worker::new(Counters::new(none(), none()), limits);
         let mut steps = Steps(Vec::new());
-        let verdict = worker.process_observed(policy, frame, &mut steps);
+        let verdict = worker.process_observed(policy, frame, Duration::ZERO, &mut steps);
         let outgoing = switch::outgoing(policy, &verdict, frame, &mut Vec::new());
         Self {
             steps: steps.0,

@@ -345,7 +345,7 @@ impl Probe {
 
     /// The next hop, if the packet is not refused.
     fn hop(&self, decided: &Decided<'_>) -> Option<Hop> {
-        if let Outcome::Reply(_) = decided.verdict.outcome {
+        if let (Outcome::Reply(_), None) = (decided.verdict.outcome, decided.verdict.reason) {
             return Some(Hop {
                 address: self.destination,
                 vsid: self.vsid,

@@ -88,7 +88,7 @@ pub enum ToldStep {
         /// Of this host.
         host: Option<String>,
         /// Bytes of the largest inner packet that it carries in NVGRE.
-        inner_mtu: u32,
+        inner_mtu: u16,
         /// Whether the next hop's MAC address is known.
         resolved: bool,
     },

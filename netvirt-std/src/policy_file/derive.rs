@@ -162,12 +162,11 @@ impl<'m> Derivation<'m> {
     fn settings(&self) -> Settings {
         let said = &self.model.settings;
         Settings {
-            local_host: self.hosts[&self.local],
-            router_mac: said.router_mac,
             flow_id: said.flow_id,
             outer_ttl: said.outer_ttl,
             dscp: said.dscp,
             reception: said.reception,
+            ..Settings::new(self.hosts[&self.local], said.router_mac)
         }
     }
 

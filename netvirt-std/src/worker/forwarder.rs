@@ -188,9 +188,13 @@ impl Forwarder {
         }
         let mut verdicts = [Verdict::UNDECIDED; BATCH];
         let verdicts = &mut verdicts[..count];
-        self.datapath
-            .process_batch::<HostCpu>(&policy, frames, verdicts);
         let now = self.now();
+        self.datapath.process_batch::<HostCpu>(
+            &policy,
+            frames,
+            verdicts,
+            Duration::from_nanos(now),
+        );
         self.outbox
             .carry_out(&policy, frames, verdicts, self.datapath.counters_mut(), now);
     }

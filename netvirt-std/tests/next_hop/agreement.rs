@@ -93,6 +93,11 @@ fn check(
             prop_assert_eq!(selected.next_hop_address, None);
             "dropped"
         }
+        Fate::Explained(reason, _) => {
+            prop_assert_eq!(selected.reason, Some(reason.name()));
+            prop_assert_eq!(selected.next_hop_address, None);
+            "replied"
+        }
     };
     prop_assert_eq!(selected.verdict, verdict);
     if let Ok(arrival) = arrival {

@@ -142,12 +142,11 @@ fn every_table_of_the_file_reaches_the_host() {
     let [host_2, host_3] = [1, 2].map(HostId);
     let expected = [
         Change::SetSettings(Settings {
-            local_host: HostId(0),
-            router_mac: ROUTER,
             flow_id: FlowIdPolicy::PerFlow { seed: 0x5eed },
             outer_ttl: 64,
             dscp: DscpPolicy::Pipe(46),
             reception: Reception::Tolerant,
+            ..Settings::new(HostId(0), ROUTER)
         }),
         Change::AddDomain(blue),
         Change::AddDomain(green),

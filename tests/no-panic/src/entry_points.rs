@@ -4,6 +4,7 @@
 
 use core::net::IpAddr;
 use core::ops::Range;
+use core::time::Duration;
 
 use netvirt_core::checksum::{self, Delta};
 use netvirt_core::counters::Counters;
@@ -84,8 +85,14 @@ entry_points! {
 }
 
 entry_points! {
-    fn worker_process(worker: &mut Worker<'_>, policy: &Policy<'_>, frame: &Frame<'_>, room: &mut [u8]) -> Option<usize> {
-        let verdict = worker.process(policy, frame);
+    fn worker_process(
+        worker: &mut Worker<'_>,
+        policy: &Policy<'_>,
+        frame: &Frame<'_>,
+        now: Duration,
+        room: &mut [u8]
+    ) -> Option<usize> {
+        let verdict = worker.process(policy, frame, now);
         let edited = match &verdict.outcome {
             Outcome::Reply(reply) => reply.emit(frame.window, room).ok(),
             Outcome::Hold { path, .. } => policy.next_hop(*path)?.solicitation(room).ok(),
@@ -100,10 +107,11 @@ entry_points! {
         worker: &mut Worker<'_>,
         policy: &Policy<'_>,
         frames: &[Frame<'_>],
+        now: Duration,
         counted: &mut Counters<'_>
     ) -> usize {
         let mut verdicts = [Verdict::UNDECIDED; 32];
-        let decided = worker.process_batch::<Portable>(policy, frames, &mut verdicts);
+        let decided = worker.process_batch::<Portable>(policy, frames, &mut verdicts, now);
         counted.merge(worker.counters());
         decided
     }

@@ -1,73 +1,65 @@
-//! The gateway answers echo requests.
+//! What the gateway says in ICMP: the answer to an echo request, and why a packet goes no further.
 
-use super::Reply;
+mod echo;
+mod error;
+
+pub use echo::EchoReply;
+pub use error::IcmpError;
+
+pub(crate) use echo::from_port;
+pub(crate) use error::{Problem, error};
+
 use super::ndp::ROUTER_LINK_LOCAL;
 use crate::address::{AddressBits, Family};
 use crate::checksum;
-use crate::datapath::{DropReason, Frame, Outcome};
 use crate::edit::NoRoom;
 use crate::policy::Settings;
-use crate::wire::{EthernetHeader, Facts, Fragment, IcmpHeader, protocol};
+use crate::wire::{EthernetHeader, Facts, protocol};
 
 /// TTL and hop limit of packets that the gateway makes.
 const HOP_LIMIT: u8 = 64;
-
-/// The gateway's answer to an echo request (RFC 792, RFC 4443 §4.2). The data is the request's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct EchoReply {
-    ethernet: EthernetHeader,
-    family: Family,
-    source: AddressBits,
-    destination: AddressBits,
-    traffic_class: u8,
-    icmp: IcmpHeader,
-    /// Where the request's ICMP header starts.
-    transport_offset: u16,
-    /// Where its data ends.
-    end: u32,
-}
 
 /// Whether this is the router's link-local address.
 pub(crate) fn is_router_link_local(family: Family, address: AddressBits) -> bool {
     family == Family::Ipv6 && address == AddressBits::from_ipv6(ROUTER_LINK_LOCAL.octets())
 }
 
-/// A packet for the gateway itself.
-pub(crate) fn from_port<'p>(
-    frame: &Frame<'_>,
-    facts: &Facts,
-    settings: &Settings,
-) -> Result<Outcome<'p>, DropReason> {
-    let family = facts.family().ok_or(DropReason::GatewayAddress)?;
-    let request =
-        IcmpHeader::read(frame.window, facts).filter(|_| facts.fragment == Fragment::Whole);
-    let icmp = request
-        .and_then(|request| request.echo_reply(family))
-        .ok_or(DropReason::GatewayAddress)?;
-    let ethernet = EthernetHeader {
-        destination: facts.source,
-        source: settings.router_mac,
-        vlan: None,
-        ethertype: facts.ethertype,
-    };
-    Ok(Outcome::Reply(Reply::Echo(EchoReply {
-        ethernet,
-        family,
-        source: facts.destination_address,
-        destination: facts.source_address,
-        traffic_class: facts.traffic_class,
-        icmp,
-        transport_offset: facts.transport_offset,
-        end: facts.end,
-    })))
+/// The headers of an ICMP packet that the gateway makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Envelope {
+    ethernet: EthernetHeader,
+    family: Family,
+    source: AddressBits,
+    destination: AddressBits,
+    traffic_class: u8,
 }
 
-impl EchoReply {
-    pub(super) fn emit(&self, request: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
-        let data = usize::from(self.transport_offset).saturating_add(IcmpHeader::LEN);
-        let data = request.get(data..self.end as usize).ok_or(NoRoom)?;
-        let length =
-            u16::try_from(data.len().saturating_add(IcmpHeader::LEN)).map_err(|_| NoRoom)?;
+impl Envelope {
+    /// Back to where a packet came from.
+    fn back_to_sender(
+        facts: &Facts,
+        family: Family,
+        source: AddressBits,
+        traffic_class: u8,
+        settings: &Settings,
+    ) -> Self {
+        Self {
+            ethernet: EthernetHeader {
+                destination: facts.source,
+                source: settings.router_mac,
+                vlan: None,
+                ethertype: facts.ethertype,
+            },
+            family,
+            source,
+            destination: facts.source_address,
+            traffic_class,
+        }
+    }
+
+    /// Writes the headers of a message of `length` bytes to the front of `out`.
+    fn open<'o>(&self, length: usize, out: &'o mut [u8]) -> Result<Writer<'o>, NoRoom> {
+        let length = u16::try_from(length).map_err(|_| NoRoom)?;
         let mut writer = Writer { out, written: 0 };
         let mut ethernet = [0; 14];
         self.ethernet.emit(&mut ethernet).ok_or(NoRoom)?;
@@ -80,9 +72,7 @@ impl EchoReply {
                 writer.write(&self.destination.to_ipv6())?;
             }
         }
-        writer.write(&self.icmp.to_bytes())?;
-        writer.write(data)?;
-        Ok(writer.written)
+        Ok(writer)
     }
 
     fn ipv4_header(&self, payload: u16) -> [u8; 20] {

@@ -1,7 +1,10 @@
 //! What was counted. Every received frame once, whatever became of it.
 
+mod event;
+
 use core::ops::Range;
 
+pub use event::{Event, Events};
 use managed::ManagedSlice;
 
 use crate::address::{PortId, Vsid};
@@ -150,6 +153,7 @@ impl SubnetCounters {
 pub struct Counters<'s> {
     totals: Totals,
     reasons: [u64; DropReason::COUNT],
+    events: [u64; Event::COUNT],
     ports: ManagedSlice<'s, PortCounters>,
     subnets: ManagedSlice<'s, SubnetCounters>,
 }
@@ -164,6 +168,7 @@ impl<'s> Counters<'s> {
         Self {
             totals: Totals::ZERO,
             reasons: [0; DropReason::COUNT],
+            events: [0; Event::COUNT],
             ports,
             subnets,
         }
@@ -177,6 +182,11 @@ impl<'s> Counters<'s> {
     /// Frames refused for this reason, whether they were dropped or answered.
     pub fn refused(&self, reason: DropReason) -> u64 {
         self.reasons.get(reason.index()).copied().unwrap_or(0)
+    }
+
+    /// How often something rare happened.
+    pub fn event(&self, event: Event) -> u64 {
+        self.events.get(event.index()).copied().unwrap_or(0)
     }
 
     /// What passed a port.
@@ -199,6 +209,9 @@ impl<'s> Counters<'s> {
         self.totals.received = self.totals.received.wrapping_add(1);
         let total = self.totals.of_outcome(&verdict.outcome);
         *total = total.wrapping_add(1);
+        if verdict.events != Events::NONE {
+            self.count_events(verdict.events);
+        }
         let refused = match verdict.reason {
             Some(reason) => {
                 if let Some(counter) = self.reasons.get_mut(reason.index()) {
@@ -229,7 +242,17 @@ impl<'s> Counters<'s> {
         }
     }
 
-    /// Takes a frame back that the adapter could not handle as decided: it was dropped after all.
+    #[cold]
+    fn count_events(&mut self, events: Events) {
+        for event in events.iter() {
+            if let Some(counter) = self.events.get_mut(event.index()) {
+                *counter = counter.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Takes a frame back that the adapter could not handle as decided: it was dropped after all. If it was refused before,
+    /// and what is lost is the answer to it, its reason stays the first.
     pub fn lost(&mut self, frame: &Frame<'_>, verdict: &Verdict<'_>, reason: DropReason) {
         let total = self.totals.of_outcome(&verdict.outcome);
         *total = total.wrapping_sub(1);
@@ -238,7 +261,19 @@ impl<'s> Counters<'s> {
         {
             port.delivered.take_back(frame.length);
         }
-        self.drop_late(reason);
+        match verdict.reason {
+            None => self.drop_late(reason),
+            Some(_) => {
+                self.totals.dropped = self.totals.dropped.wrapping_add(1);
+                self.take_back_event(Event::ErrorSent);
+            }
+        }
+    }
+
+    fn take_back_event(&mut self, event: Event) {
+        if let Some(counter) = self.events.get_mut(event.index()) {
+            *counter = counter.wrapping_sub(1);
+        }
     }
 
     /// Takes back a frame that was held and could not be sent.
@@ -260,8 +295,8 @@ impl<'s> Counters<'s> {
         self.merge_subnets(other, 0..other.subnets.len());
     }
 
-    /// The part of [`merge`](Self::merge) that takes the same time however many virtual subnets there are: totals, reasons
-    /// and ports.
+    /// The part of [`merge`](Self::merge) that takes the same time however many virtual subnets there are: totals, reasons,
+    /// events and ports.
     pub fn merge_totals(&mut self, other: &Counters<'_>) {
         let Totals {
             received,
@@ -287,6 +322,9 @@ impl<'s> Counters<'s> {
             *mine = mine.wrapping_add(theirs);
         }
         for (mine, theirs) in self.reasons.iter_mut().zip(other.reasons) {
+            *mine = mine.wrapping_add(theirs);
+        }
+        for (mine, theirs) in self.events.iter_mut().zip(other.events) {
             *mine = mine.wrapping_add(theirs);
         }
         for (mine, theirs) in self.ports.iter_mut().zip(other.ports.iter()) {
