@@ -24,7 +24,8 @@ struct Waiting {
     next_hop: NextHop,
     first_asked: u64,
     last_asked: u64,
-    frames: Vec<Sent>,
+    /// Each in its pieces, if it was cut.
+    frames: Vec<Vec<Sent>>,
 }
 
 /// Edited frames that lack a destination MAC address, by the next hop that they wait for.
@@ -34,12 +35,12 @@ pub(crate) struct HeldFrames {
 }
 
 impl HeldFrames {
-    /// Keeps a frame until its next hop is known. If that is to be asked for, for the first time or once more, the
+    /// Keeps a frame, in its pieces, until its next hop is known. If that is to be asked for, for the first time or once more, the
     /// question is added to `questions`, even if there is no room for the frame: the last one may have been lost.
     pub fn keep(
         &mut self,
         next_hop: &NextHop,
-        frame: Sent,
+        frame: Vec<Sent>,
         now: u64,
         questions: &mut Vec<Sent>,
     ) -> Result<(), DropReason> {
@@ -74,8 +75,8 @@ impl HeldFrames {
         self.next_hops.is_empty()
     }
 
-    /// What waited for a next hop; none if it was not asked for.
-    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<Sent>> {
+    /// The frames that waited for a next hop; none if it was not asked for.
+    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<Vec<Sent>>> {
         Some(self.next_hops.remove(&(uplink.0, address))?.frames)
     }
 

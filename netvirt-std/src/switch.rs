@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
-use netvirt_core::edit::{Edit, HEADROOM};
+use netvirt_core::edit::{DETACHED_ROOM, Edit, HEADROOM};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{
     Change, Neighbour, NextHop, Policies, Policy, Refused, Transaction, TransactionWriter,
@@ -11,7 +11,7 @@ use netvirt_core::policy::{
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned, Reply};
 use netvirt_core::table::Seed;
 use netvirt_core::trace::{Observer, Unobserved};
-use netvirt_core::{PortId, ProviderAddress, UplinkId, Vsid};
+use netvirt_core::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 
 use crate::held::HeldFrames;
 use crate::memory::HostCapacity;
@@ -39,6 +39,14 @@ pub struct Sent {
 }
 
 impl Sent {
+    /// The same, for the station that was waited for.
+    pub(crate) fn to(mut self, mac: MacAddress) -> Self {
+        for (to, from) in self.bytes.iter_mut().zip(mac.0) {
+            *to = from;
+        }
+        self
+    }
+
     /// A frame that lies here from its first byte to its last, with nothing left to do.
     pub(crate) fn whole(egress: Egress, bytes: Vec<u8>) -> Self {
         let length = bytes.len();
@@ -274,12 +282,9 @@ impl Switch {
         if writer.push(&Change::SetNeighbour(neighbour)).is_ok() {
             let _ = self.policies.apply(Transaction::new(writer.finish()));
         }
-        for mut frame in waiting {
-            for (to, from) in frame.bytes.iter_mut().zip(neighbour.mac.0) {
-                *to = from;
-            }
+        for frame in waiting {
             self.released += 1;
-            sent.push(frame);
+            sent.extend(frame.into_iter().map(|piece| piece.to(neighbour.mac)));
         }
     }
 }
@@ -308,25 +313,23 @@ fn carry_out(
     now: u64,
     sent: &mut Vec<Sent>,
 ) -> Result<(), DropReason> {
-    let Some(outgoing) = outgoing(policy, verdict, frame, buffer)? else {
-        return Ok(());
-    };
+    let outgoing = outgoing(policy, verdict, frame, buffer)?;
     let Outcome::Hold { path, .. } = &verdict.outcome else {
-        sent.push(outgoing);
+        sent.extend(outgoing);
         return Ok(());
     };
     let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
     held.keep(&next_hop, outgoing, now, sent)
 }
 
-/// The frame that a verdict makes: the edited frame, or the answer to it. A frame that is to be held still lacks
-/// its destination MAC address. It is edited in `buffer`.
+/// What a verdict makes of a frame: the edited frame or its fragments, or the answer to it. A frame that is to be held
+/// still lacks its destination MAC address. It is edited in `buffer`.
 pub(crate) fn outgoing(
     policy: &Policy<'_>,
     verdict: &Verdict<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
-) -> Result<Option<Sent>, DropReason> {
+) -> Result<Vec<Sent>, DropReason> {
     let (egress, edit) = match &verdict.outcome {
         Outcome::Deliver { port, edit } => (Egress::Port(*port), edit),
         Outcome::Transmit { uplink, edit } => (Egress::Uplink(*uplink), edit),
@@ -334,16 +337,39 @@ pub(crate) fn outgoing(
             let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
             (Egress::Uplink(next_hop.uplink), edit)
         }
-        Outcome::Reply(reply) => return answer(reply, frame).map(Some),
-        _ => return Ok(None),
+        Outcome::Reply(reply) => return answer(reply, frame).map(|answer| vec![answer]),
+        _ => return Ok(vec![]),
     };
+    if edit.fragmentation.is_some() {
+        return fragments(egress, edit, frame);
+    }
     let bytes = edited(edit, frame, buffer)?;
-    Ok(Some(Sent {
+    Ok(vec![Sent {
         egress,
         bytes,
         length: edit.length(),
         offload: edit.offload,
-    }))
+    }])
+}
+
+/// The fragments of an edited frame, which must be at hand as a whole.
+fn fragments(egress: Egress, edit: &Edit<'_>, frame: &Frame<'_>) -> Result<Vec<Sent>, DropReason> {
+    let mut front = [0; DETACHED_ROOM];
+    let detached = edit
+        .detach(frame.window, &mut front)
+        .map_err(|_| DropReason::NoHeadroom)?;
+    let mut room = [0; DETACHED_ROOM];
+    let mut sent = Vec::new();
+    let mut fragments = edit
+        .fragments(&front, &detached)
+        .ok_or(DropReason::NoHeadroom)?;
+    while let Some(piece) = fragments.next_into(&mut room) {
+        let payload = frame.window.get(piece.payload);
+        let payload = payload.ok_or(DropReason::Truncated)?;
+        let bytes = [&room[piece.header], payload].concat();
+        sent.push(Sent::whole(egress, bytes));
+    }
+    Ok(sent)
 }
 
 /// Edits a copy of the frame, in place as a device's buffer would be.

@@ -486,3 +486,34 @@ fn what_cannot_be_replayed_says_what_to_do() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_packet_that_may_be_cut_leaves_in_fragments_and_any_other_is_told_what_fits() {
+    let mut packet = ipv4("10.0.0.5", "10.0.0.7", 17, &udp(3000));
+    let told = ethernet(BLUE_2, BLUE_1, 0x0800, &packet);
+    let line = replay_one(VECTORS, "host-1", "blue-1", told);
+    assert_eq!(
+        (verdict(&line), word(&line, "reason")),
+        ("replied", "too_big")
+    );
+    let [(port, error)] = out(&line)[..] else {
+        panic!("{line}");
+    };
+    let error = bytes(error);
+    assert_eq!(port, "blue-1");
+    assert_eq!(error[34..36], [3, 4], "fragmentation needed");
+    assert_eq!(error[40..42], 1458_u16.to_be_bytes(), "next-hop MTU");
+
+    packet[6] = 0;
+    let cut = ethernet(BLUE_2, BLUE_1, 0x0800, &packet);
+    let line = replay_one(VECTORS, "host-1", "blue-1", cut);
+    assert_eq!(verdict(&line), "transmitted");
+    let lengths: Vec<_> = out(&line)
+        .iter()
+        .map(|(port, frame)| (*port, bytes(frame).len() - 76))
+        .collect();
+    assert_eq!(
+        lengths,
+        [("uplink", 1432), ("uplink", 1432), ("uplink", 136)]
+    );
+}

@@ -27,6 +27,8 @@ macro_rules! events {
 }
 
 events! {
+    /// A packet was cut into fragments that its path carries.
+    Fragmented => "fragmented",
     /// A frame was sent on to the host that its machine moved to.
     Redirect => "redirects",
     /// The outer ECN field is one that no router makes of the inner one (RFC 6040 §4.2).

@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use super::verdict::{Outcome, Punt, Verdict};
 use super::{resolve, rewrite};
 use crate::address::{Family, HostId, PortId, Vsid};
-use crate::edit::{Edit, Encapsulation, Ethernet, Push};
+use crate::edit::{Edit, Encapsulation, Ethernet, Fragmentation, Push, SegmentSize};
 use crate::policy::{Location, Policy, PortEntry, Record, Settings};
 use crate::proxy;
 use crate::trace::{Observer, Step};
@@ -175,6 +175,20 @@ fn check_gateway_source(
     }
 }
 
+/// What becomes of a packet's size.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Size {
+    pub fragmentation: Option<Fragmentation>,
+    pub segment_size: Option<SegmentSize>,
+}
+
+impl Size {
+    const AS_IT_IS: Self = Self {
+        fragmentation: None,
+        segment_size: None,
+    };
+}
+
 /// A packet whose sender is believed, on its way out.
 pub(super) struct Departure<'a, 'p, 's> {
     pub job: &'a Job,
@@ -278,7 +292,7 @@ impl<'p> Departure<'_, 'p, '_> {
                 let push = Push::Ethernet(self.inner_ethernet(heading, record));
                 verdict.outcome = Outcome::Deliver {
                     port,
-                    edit: self.edit(heading, push),
+                    edit: self.edit(heading, push, Size::AS_IT_IS),
                 };
                 Ok(())
             }
@@ -333,9 +347,21 @@ impl<'p> Departure<'_, 'p, '_> {
         }
     }
 
+    /// What becomes of the packet's size on a path that carries this many bytes.
+    #[inline(always)]
+    pub fn fit(&self, mtu: u16, verdict: &mut Verdict<'_>) -> Result<Size, Refusal> {
+        let (frame, facts) = (self.frame, &self.job.facts);
+        let fragmentation = resolve::fit(facts, &frame.offload, mtu, verdict)?;
+        let segment_size = resolve::clamp(self.settings, frame, facts, mtu);
+        Ok(Size {
+            fragmentation,
+            segment_size,
+        })
+    }
+
     /// What every edit of an outbound packet has in common.
     #[inline(always)]
-    pub fn edit(&self, heading: &Heading, push: Push<'p>) -> Edit<'p> {
+    pub fn edit(&self, heading: &Heading, push: Push<'p>, size: Size) -> Edit<'p> {
         let facts = &self.job.facts;
         let front = Edit::front(
             facts,
@@ -346,6 +372,8 @@ impl<'p> Departure<'_, 'p, '_> {
         );
         Edit {
             decrement_hop_limit: heading.is_routed,
+            segment_size: size.segment_size,
+            fragmentation: size.fragmentation,
             ..front
         }
     }
@@ -363,7 +391,7 @@ impl<'p> Departure<'_, 'p, '_> {
         let flow = Flow::of(self.settings, facts);
         let path = resolve::tunnel_path(self.policy, host, flow.hash)?;
         resolve::note_path(path.template, observer);
-        resolve::check_size(facts, &self.frame.offload, path.template.inner_mtu())?;
+        let size = self.fit(path.template.inner_mtu(), verdict)?;
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
             key: heading.vsid.get() << 8 | u32::from(flow.id),
@@ -372,7 +400,7 @@ impl<'p> Departure<'_, 'p, '_> {
             flow_label: flow.label,
             inner: self.inner_ethernet(heading, record),
         });
-        resolve::leave(verdict, path, self.edit(heading, push));
+        resolve::leave(verdict, path, self.edit(heading, push, size));
         Ok(())
     }
 }

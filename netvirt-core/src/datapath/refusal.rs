@@ -29,7 +29,8 @@ impl From<DropReason> for Refusal {
 }
 
 impl Refusal {
-    const fn reason(self) -> DropReason {
+    /// What is counted.
+    pub const fn reason(self) -> DropReason {
         match self {
             Self::Because(reason) => reason,
             Self::TooBig { .. } => DropReason::TooBig,

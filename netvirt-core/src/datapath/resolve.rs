@@ -1,17 +1,19 @@
 //! Where a packet of a virtual machine is to go: subnet, routes of its domain, host, path.
 
+use super::frame::Frame;
 use super::inbound::is_unicast;
 use super::job::Heading;
 use super::reason::DropReason;
 use super::refusal::Refusal;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, Vsid};
-use crate::edit::{Edit, Template};
+use crate::counters::Event;
+use crate::edit::{Edit, Fragmentation, SegmentSize, Template, TransportChecksum};
 use crate::offload::Offload;
-use crate::policy::{PathId, Policy, Record, Route, RouteKind, Subnet};
+use crate::policy::{PathId, Policy, Record, Route, RouteKind, Settings, Subnet};
 use crate::table::Key;
 use crate::trace::{Observer, Step};
-use crate::wire::Facts;
+use crate::wire::{self, Facts, Fragment, Network, protocol};
 
 /// The key of a customer address.
 #[inline(always)]
@@ -197,14 +199,79 @@ pub(super) fn packet_length(facts: &Facts, offload: &Offload) -> u32 {
     }
 }
 
-/// What is left of a packet is not longer than this many bytes.
+/// How a packet fits a path that carries packets of `mtu` bytes: as it is, or in fragments.
 #[inline(always)]
-pub(super) fn check_size(facts: &Facts, offload: &Offload, mtu: u16) -> Result<(), Refusal> {
-    if packet_length(facts, offload) > u32::from(mtu) {
-        Err(Refusal::TooBig { mtu })
-    } else {
-        Ok(())
+pub(super) fn fit(
+    facts: &Facts,
+    offload: &Offload,
+    mtu: u16,
+    verdict: &mut Verdict<'_>,
+) -> Result<Option<Fragmentation>, Refusal> {
+    if packet_length(facts, offload) <= u32::from(mtu) {
+        return Ok(None);
     }
+    let fragmentation = fragment(facts, offload, mtu)?;
+    verdict.events.insert(Event::Fragmented);
+    Ok(Some(fragmentation))
+}
+
+/// A packet that may be cut passes in fragments (RFC 791 §3.2). Segments that do not fit are their sender's to make
+/// smaller: who makes super-frames listens for the path's MTU.
+#[cold]
+fn fragment(facts: &Facts, offload: &Offload, mtu: u16) -> Result<Fragmentation, Refusal> {
+    let header_length = facts.transport_offset.saturating_sub(facts.network_offset);
+    let may_be_cut = facts.network == Network::Ipv4
+        && !facts.dont_fragment
+        && offload.segmentation.is_none()
+        && mtu >= header_length.saturating_add(8);
+    if may_be_cut {
+        Ok(Fragmentation {
+            mtu,
+            header_length: header_length as u8,
+        })
+    } else {
+        Err(Refusal::TooBig { mtu })
+    }
+}
+
+/// The limit to what a TCP connection may put into a packet, if this is the first packet of one and asks for more than
+/// the path carries (RFC 9293 §3.7.1).
+#[inline(always)]
+pub(super) fn clamp(
+    settings: &Settings,
+    frame: &Frame<'_>,
+    facts: &Facts,
+    mtu: u16,
+) -> Option<SegmentSize> {
+    if settings.clamp_mss && facts.protocol == protocol::TCP {
+        clamped(frame, facts, mtu)
+    } else {
+        None
+    }
+}
+
+#[cold]
+fn clamped(frame: &Frame<'_>, facts: &Facts, mtu: u16) -> Option<SegmentSize> {
+    const HEADER: u16 = 20;
+    const CHECKSUM: u16 = 16;
+    let headers = match facts.family()? {
+        Family::Ipv4 => 20 + HEADER,
+        Family::Ipv6 => 40 + HEADER,
+    };
+    if facts.fragment != Fragment::Whole || !facts.has_transport() {
+        return None;
+    }
+    let (announced, offset) = wire::maximum_segment_size(facts.transport(frame.window))?;
+    let value = mtu.checked_sub(headers).filter(|most| announced > *most)?;
+    let checksum = facts.transport_offset.saturating_add(CHECKSUM);
+    Some(SegmentSize {
+        offset: facts.transport_offset.saturating_add(offset),
+        value,
+        checksum: match frame.offload.checksum {
+            None => TransportChecksum::Complete(checksum),
+            Some(_) => TransportChecksum::None,
+        },
+    })
 }
 
 /// Notes a record that was looked for.

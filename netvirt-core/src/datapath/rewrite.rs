@@ -32,7 +32,7 @@ pub(super) fn send<'p>(
     if source.provider == 0 {
         return Err(DropReason::NoPath.into());
     }
-    resolve::check_size(facts, &departure.frame.offload, path.template.mtu())?;
+    let size = departure.fit(path.template.mtu(), verdict)?;
     let push = Push::Link(Link {
         template: path.template,
         source: source.uses_vm_mac().then_some(source.mac),
@@ -45,7 +45,7 @@ pub(super) fn send<'p>(
     };
     let edit = Edit {
         rewrite: Some(rewrite),
-        ..departure.edit(heading, push)
+        ..departure.edit(heading, push, size)
     };
     resolve::leave(verdict, path, edit);
     Ok(())
@@ -249,9 +249,9 @@ impl<'p> Arrival<'_, 'p, '_> {
             return Err(DropReason::TtlExceeded);
         }
         let path = resolve::rewrite_path(self.policy, host, self.family)?;
-        if resolve::packet_length(facts, &self.frame.offload) > u32::from(path.template.mtu()) {
-            return Err(DropReason::TooBig);
-        }
+        let mtu = path.template.mtu();
+        let fragmentation =
+            resolve::fit(facts, &self.frame.offload, mtu, verdict).map_err(Refusal::reason)?;
         verdict.events.insert(Event::Redirect);
         let push = Push::Link(Link {
             template: path.template,
@@ -259,6 +259,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         });
         let edit = Edit {
             decrement_hop_limit: true,
+            fragmentation,
             ..self.edit(push)
         };
         resolve::leave(verdict, path, edit);

@@ -5,6 +5,7 @@ use super::frame::Frame;
 use super::job::{Job, Outer, Stage};
 use super::outbound::is_to_many;
 use super::reason::DropReason;
+use super::refusal::Refusal;
 use super::resolve;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{Family, HostId, MacAddress, Vsid};
@@ -432,10 +433,9 @@ impl<'p> Arrival<'_, 'p, '_> {
         }
         let path = resolve::tunnel_path(self.policy, host, 0)?;
         resolve::note_path(path.template, observer);
-        if resolve::packet_length(facts, &self.frame.offload) > u32::from(path.template.inner_mtu())
-        {
-            return Err(DropReason::TooBig);
-        }
+        let mtu = path.template.inner_mtu();
+        let fragmentation =
+            resolve::fit(facts, &self.frame.offload, mtu, verdict).map_err(Refusal::reason)?;
         verdict.events.insert(Event::Redirect);
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
@@ -449,7 +449,11 @@ impl<'p> Arrival<'_, 'p, '_> {
                 ethertype: facts.ethertype,
             },
         });
-        resolve::leave(verdict, path, self.edit(facts.network_offset, push));
+        let edit = Edit {
+            fragmentation,
+            ..self.edit(facts.network_offset, push)
+        };
+        resolve::leave(verdict, path, edit);
         Ok(())
     }
 }

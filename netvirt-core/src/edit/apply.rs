@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Range;
 
 use super::template::{LINK_ROOM, OUTER_ROOM, OuterFields};
-use super::{Edit, Encapsulation, Ethernet, Link, Push, Rewrite, TransportChecksum};
+use super::{Edit, Encapsulation, Ethernet, Link, Push, Rewrite, SegmentSize, TransportChecksum};
 use crate::address::Family;
 use crate::checksum::Delta;
 
@@ -84,7 +84,7 @@ impl Edit<'_> {
             .ok_or(NoRoom)?
             .split_at_mut_checked(self.pushed())
             .ok_or(NoRoom)?;
-        self.emit_header(header);
+        self.emit_header(header, self.packet_length());
         copy(payload, rest);
         self.patch(rest, self.pull);
         Ok(length)
@@ -109,7 +109,7 @@ impl Edit<'_> {
             .ok_or(NoRoom)?
             .split_at_mut_checked(self.pushed())
             .ok_or(NoRoom)?;
-        self.emit_header(header);
+        self.emit_header(header, self.packet_length());
         copy(changed, rest);
         self.patch(rest, self.pull);
         Ok(Detached {
@@ -124,8 +124,8 @@ impl Edit<'_> {
         self.end.wrapping_sub(u32::from(self.pull))
     }
 
-    /// Writes the pushed header into exactly its room.
-    fn emit_header(&self, out: &mut [u8]) {
+    /// Writes the pushed header into exactly its room; `packet_length` bytes follow it.
+    pub(super) fn emit_header(&self, out: &mut [u8], packet_length: u32) {
         match &self.push {
             Push::Nothing => {}
             Push::Ethernet(header) => {
@@ -140,7 +140,7 @@ impl Edit<'_> {
             }
             Push::Encapsulation(encapsulation) => {
                 let mut room = [0; HEADER_ROOM];
-                encapsulation.emit(&mut room, self.packet_length());
+                encapsulation.emit(&mut room, packet_length);
                 copy_end(&room, out);
             }
         }
@@ -151,12 +151,24 @@ impl Edit<'_> {
         if !self.changes_packet() {
             return usize::from(self.pull);
         }
-        let header = usize::from(self.network()).wrapping_add(match self.family {
-            Family::Ipv4 => 20,
-            Family::Ipv6 => 40,
-        });
-        let checksum = self.rewrite.and_then(|rewrite| rewrite.transport.offset());
-        header.max(checksum.map_or(0, |offset| usize::from(offset).wrapping_add(2)))
+        let header_length = match (self.fragmentation, self.family) {
+            (Some(fragmentation), _) => usize::from(fragmentation.header_length),
+            (None, Family::Ipv4) => 20,
+            (None, Family::Ipv6) => 40,
+        };
+        let fields = [
+            self.rewrite.and_then(|rewrite| rewrite.transport.offset()),
+            self.segment_size.map(|size| size.offset),
+            self.segment_size.and_then(|size| size.checksum.offset()),
+        ];
+        let fields = fields
+            .into_iter()
+            .flatten()
+            .map(|offset| usize::from(offset).wrapping_add(2));
+        fields.fold(
+            usize::from(self.network()).wrapping_add(header_length),
+            usize::max,
+        )
     }
 
     /// Changes the packet's own headers. `bytes` begin at offset `base` of the received frame.
@@ -171,6 +183,9 @@ impl Edit<'_> {
         }
         if let Some(rewrite) = &self.rewrite {
             rewrite.patch_transport(bytes, base);
+        }
+        if let Some(size) = &self.segment_size {
+            size.patch(bytes, base);
         }
     }
 
@@ -229,11 +244,7 @@ impl Rewrite<'_> {
         let Some(offset) = self.transport.offset() else {
             return;
         };
-        let at = usize::from(offset.wrapping_sub(base));
-        let Some(field) = bytes
-            .get_mut(at..)
-            .and_then(|rest| rest.first_chunk_mut::<2>())
-        else {
+        let Some(field) = word_at(bytes, offset.wrapping_sub(base)) else {
             return;
         };
         let old = u16::from_be_bytes(*field);
@@ -245,6 +256,33 @@ impl Rewrite<'_> {
         };
         *field = new.to_be_bytes();
     }
+}
+
+impl SegmentSize {
+    #[cold]
+    fn patch(&self, bytes: &mut [u8], base: u16) {
+        let Some(field) = word_at(bytes, self.offset.wrapping_sub(base)) else {
+            return;
+        };
+        let old = u16::from_be_bytes(*field);
+        *field = self.value.to_be_bytes();
+        let Some(checksum) = self.checksum.offset() else {
+            return;
+        };
+        let delta = match self.offset.wrapping_sub(checksum) % 2 {
+            0 => Delta::of_words(old, self.value),
+            // Its bytes are the other halves of their words (RFC 1071 §2 (B)).
+            _ => Delta::of_words(old.swap_bytes(), self.value.swap_bytes()),
+        };
+        if let Some(field) = word_at(bytes, checksum.wrapping_sub(base)) {
+            *field = delta.apply(u16::from_be_bytes(*field)).to_be_bytes();
+        }
+    }
+}
+
+#[inline(always)]
+fn word_at(bytes: &mut [u8], at: u16) -> Option<&mut [u8; 2]> {
+    bytes.get_mut(usize::from(at)..)?.first_chunk_mut()
 }
 
 impl Encapsulation<'_> {
@@ -338,7 +376,7 @@ fn copy_end(from: &[u8], to: &mut [u8]) {
 
 /// Copies as many bytes as both have.
 #[inline]
-fn copy(from: &[u8], to: &mut [u8]) {
+pub(super) fn copy(from: &[u8], to: &mut [u8]) {
     let length = from.len().min(to.len());
     if let (Some(from), Some(to)) = (from.get(..length), to.get_mut(..length)) {
         to.copy_from_slice(from);

@@ -1,9 +1,11 @@
 //! What is to be done to a frame, as plain data, and the doing of it.
 
 mod apply;
+mod fragment;
 mod template;
 
 pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
+pub use fragment::{Fragmentation, Fragments};
 pub(crate) use template::Outer;
 pub use template::Template;
 
@@ -98,6 +100,17 @@ impl TransportChecksum {
     }
 }
 
+/// The maximum segment size that a TCP SYN announces, to be lowered to what the path carries (RFC 9293 §3.7.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentSize {
+    /// Where it stands, in bytes from the start of the frame.
+    pub offset: u16,
+    /// What is to stand there.
+    pub value: u16,
+    /// TCP's checksum; none if it covers no more than the pseudo header yet.
+    pub checksum: TransportChecksum,
+}
+
 /// What is to be done to a frame: plain data, to be applied in place, into another buffer, or as a header
 /// before an untouched payload; to be printed, compared, or programmed into a device.
 ///
@@ -119,6 +132,11 @@ pub struct Edit<'p> {
     pub ecn: Option<u8>,
     /// The addresses to replace.
     pub rewrite: Option<Rewrite<'p>>,
+    /// TCP's maximum segment size, if it is to be lowered.
+    pub segment_size: Option<SegmentSize>,
+    /// How the packet is to be cut when all else is done, if its path carries no packets of its size. The three forms of
+    /// applying an edit leave it whole; [`Edit::fragments`] cuts it.
+    pub fragmentation: Option<Fragmentation>,
     /// The work that is left for whoever takes the edited frame.
     pub offload: Offload,
 }
@@ -141,6 +159,8 @@ impl<'p> Edit<'p> {
             decrement_hop_limit: false,
             ecn: None,
             rewrite: None,
+            segment_size: None,
+            fragmentation: None,
             offload: offload.shifted(push.length(), pull),
         }
     }
@@ -173,7 +193,11 @@ impl Edit<'_> {
     /// Whether bytes behind the pushed header change.
     #[inline(always)]
     fn changes_packet(&self) -> bool {
-        self.decrement_hop_limit || self.ecn.is_some() || self.rewrite.is_some()
+        self.decrement_hop_limit
+            || self.ecn.is_some()
+            || self.rewrite.is_some()
+            || self.segment_size.is_some()
+            || self.fragmentation.is_some()
     }
 }
 

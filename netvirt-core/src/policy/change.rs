@@ -273,6 +273,9 @@ pub struct Settings {
     /// Whether a packet to where no route leads, or nobody is, is answered with an ICMP error too. If it is not, a
     /// machine that scans its network learns nothing.
     pub unreachables: bool,
+    /// Whether a TCP connection that is opened is told to fill no more of a packet than its path carries, where it asks
+    /// for more (MSS clamping): a way around firewalls that swallow the ICMP errors it would be told by.
+    pub clamp_mss: bool,
 }
 
 impl Settings {
@@ -292,6 +295,7 @@ impl Settings {
                 burst: 50,
             },
             unreachables: false,
+            clamp_mss: false,
         }
     }
 }

@@ -18,6 +18,7 @@ mod mld;
 mod ndp;
 mod nvgre;
 mod parse;
+mod tcp;
 mod vlan;
 
 pub use arp::{ArpMessage, ArpOperation};
@@ -34,6 +35,7 @@ pub use ndp::{
 };
 pub use nvgre::{Packet as NvgrePacket, Repr as NvgreRepr};
 pub use parse::{ipv4_header_is_valid, parse};
+pub use tcp::maximum_segment_size;
 pub use vlan::{Packet as VlanPacket, Repr as VlanRepr};
 
 /// EtherTypes (IEEE 802.3, the IANA registry of RFC 9542).

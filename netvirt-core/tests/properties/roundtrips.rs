@@ -144,6 +144,7 @@ proptest! {
         push in prop::option::of((any::<[u8; 12]>(), any::<u16>())),
         addresses: [u64; 4],
         rewrite in prop::option::of((any::<u16>(), 40u16..60, 0u8..4)),
+        size in prop::option::of((40u16..60, any::<u16>(), prop::option::of(40u16..60))),
     ) {
         let network = if push.is_some() { pull } else { pull + 14 };
         let macs = push.map(|(macs, ethertype)| {
@@ -175,6 +176,14 @@ proptest! {
             decrement_hop_limit,
             ecn,
             rewrite,
+            segment_size: size.map(|(offset, value, checksum)| SegmentSize {
+                offset: network + offset,
+                value,
+                checksum: checksum.map_or(TransportChecksum::None, |offset| {
+                    TransportChecksum::Complete(network + offset)
+                }),
+            }),
+            fragmentation: None,
             offload: Offload::NONE,
         };
         // Frames of at least 120 bytes hold whatever such an edit touches, but for the last few offsets.
@@ -202,7 +211,12 @@ proptest! {
             let _ = edit.apply_in_place(&mut buffer, headroom..headroom + other.len() + 50);
             let _ = edit.apply_in_place(&mut buffer, usize::MAX - 3..usize::MAX);
             let _ = edit.apply_into(&other, &mut buffer);
-            let _ = edit.detach(&other, &mut [0; DETACHED_ROOM]);
+            let mut front = [0; DETACHED_ROOM];
+            if let Ok(detached) = edit.detach(&other, &mut front)
+                && let Some(mut fragments) = edit.fragments(&front, &detached)
+            {
+                while fragments.next_into(&mut [0; DETACHED_ROOM]).is_some() {}
+            }
         }
         if let Outcome::Reply(reply) = verdict.outcome {
             let _ = reply.emit(&other, &mut vec![0; headroom]);

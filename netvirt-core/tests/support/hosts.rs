@@ -23,6 +23,8 @@ const PORTS: u32 = 64;
 pub enum Fate {
     Delivered(PortId, Vec<u8>),
     Transmitted(UplinkId, Vec<u8>),
+    /// Transmitted in several pieces.
+    Fragmented(UplinkId, Vec<Vec<u8>>),
     Held(NextHop, Vec<u8>),
     Replied(Vec<u8>),
     /// Refused, and its sender is told.
@@ -135,6 +137,9 @@ impl Drop for Nve {
 pub fn fate(policy: &Policy<'_>, verdict: &Verdict<'_>, frame: &[u8]) -> Fate {
     match &verdict.outcome {
         Outcome::Deliver { port, edit } => Fate::Delivered(*port, edited(edit, frame)),
+        Outcome::Transmit { uplink, edit } if edit.fragmentation.is_some() => {
+            Fate::Fragmented(*uplink, fragments(edit, frame))
+        }
         Outcome::Transmit { uplink, edit } => Fate::Transmitted(*uplink, edited(edit, frame)),
         Outcome::Hold { path, edit } => {
             Fate::Held(policy.next_hop(*path).unwrap(), edited(edit, frame))
@@ -174,6 +179,19 @@ pub fn edited(edit: &Edit<'_>, frame: &[u8]) -> Vec<u8> {
     let gathered = [&room[detached.header], &frame[detached.payload]].concat();
     assert_eq!(gathered, in_place, "detached and in place, {edit:?}");
     in_place
+}
+
+/// The fragments that an edit makes of a frame.
+pub fn fragments(edit: &Edit<'_>, frame: &[u8]) -> Vec<Vec<u8>> {
+    let mut front = [0xaa; DETACHED_ROOM];
+    let detached = edit.detach(frame, &mut front).unwrap();
+    let mut fragments = edit.fragments(&front, &detached).unwrap();
+    let mut room = [0xbb; DETACHED_ROOM];
+    let pieces = std::iter::from_fn(|| {
+        let piece = fragments.next_into(&mut room)?;
+        Some([&room[piece.header], &frame[piece.payload]].concat())
+    });
+    pieces.collect()
 }
 
 /// Everything that is counted, by name.

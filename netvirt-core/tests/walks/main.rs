@@ -6,6 +6,7 @@ mod support;
 mod counters;
 mod duplicate_addresses;
 mod errors;
+mod fragments;
 mod gateway;
 mod migration;
 mod next_hop;

@@ -32,6 +32,10 @@ pub struct ToldEdit {
     pub ecn: Option<u8>,
     /// The addresses that are replaced.
     pub rewrite: Option<ToldRewrite>,
+    /// The maximum segment size that a TCP connection is told instead of its own.
+    pub segment_size: Option<u16>,
+    /// The size of the fragments that the packet is cut into.
+    pub fragments: Option<u16>,
 }
 
 /// The replacement of both addresses of a packet.
@@ -64,6 +68,8 @@ impl ToldEdit {
                     | TransportChecksum::Partial(at) => Some(at),
                 },
             }),
+            segment_size: edit.segment_size.map(|size| size.value),
+            fragments: edit.fragmentation.map(|fragmentation| fragmentation.mtu),
         }
     }
 
@@ -97,6 +103,14 @@ impl ToldEdit {
             };
             lines.push(format!(
                 "addresses become {source} > {destination}, {checksum}"
+            ));
+        }
+        if let Some(size) = self.segment_size {
+            lines.push(format!("TCP maximum segment size lowered to {size}"));
+        }
+        if let Some(size) = self.fragments {
+            lines.push(format!(
+                "cut into fragments of {size} bytes at most, before the new front"
             ));
         }
         lines

@@ -50,8 +50,8 @@ pub struct Explanation {
     pub meaning: String,
     /// What is done to the frame, if it goes on.
     pub edit: Option<ToldEdit>,
-    /// The frame that leaves, or the answer. A held frame still lacks its destination MAC address.
-    pub out: Option<ToldFrame>,
+    /// The frame that leaves, or its fragments, or the answer. A held frame still lacks its destination MAC address.
+    pub out: Vec<ToldFrame>,
     /// What in the policy comes close to letting a refused frame pass.
     pub near_misses: Vec<String>,
 }
@@ -90,8 +90,11 @@ pub fn explain(
         meaning: meaning(&verdict, names),
         edit: verdict
             .edit()
-            .map(|edit| ToldEdit::of(edit, frame, outgoing.as_ref())),
-        out: outgoing.map(|sent| ToldFrame::of(&sent, host)),
+            .map(|edit| ToldEdit::of(edit, frame, outgoing.first())),
+        out: outgoing
+            .iter()
+            .map(|sent| ToldFrame::of(sent, host))
+            .collect(),
         near_misses: case.near_misses(),
     }
 }
@@ -101,7 +104,7 @@ struct Decided<'p> {
     steps: Vec<Step>,
     verdict: Verdict<'p>,
     /// What leaves because of it. An answer to a frame that is not all at hand cannot be written.
-    outgoing: Option<Sent>,
+    outgoing: Vec<Sent>,
 }
 
 impl<'p> Decided<'p> {
@@ -118,7 +121,7 @@ impl<'p> Decided<'p> {
         Self {
             steps: steps.0,
             verdict,
-            outgoing: outgoing.ok().flatten(),
+            outgoing: outgoing.unwrap_or_default(),
         }
     }
 }
@@ -203,10 +206,11 @@ impl fmt::Display for Explanation {
         for line in self.edit.iter().flat_map(ToldEdit::lines) {
             write_line(f, "edit", &line)?;
         }
-        match &self.out {
-            Some(out) => write_line(f, "out", &out.summary()).and_then(|()| out.dump(f)),
-            None => Ok(()),
+        for out in &self.out {
+            write_line(f, "out", &out.summary())?;
+            out.dump(f)?;
         }
+        Ok(())
     }
 }
 

@@ -313,7 +313,7 @@ impl Probe {
         let hop = self.hop(decided);
         let record = hop.as_ref().and_then(|hop| hop.record);
         let crossing = outgoing
-            .as_ref()
+            .first()
             .and_then(|sent| Crossing::of(verdict.edit()?, sent));
         SelectedNextHop {
             source_customer_address: self.sender.source.get(),

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Verdict};
-use netvirt_core::edit::{DETACHED_ROOM, Edit};
+use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{Neighbour, NextHop, PathId, Policy};
 use netvirt_core::proxy::Reply;
@@ -22,22 +22,42 @@ pub(super) struct Outbox {
     pub capture: Option<CaptureSender>,
     held: HeldFrames,
     events: Box<dyn Fn(Event) + Send>,
-    /// Room for the new fronts of a batch.
-    fronts: Box<[[u8; DETACHED_ROOM]; BATCH]>,
+    /// The new fronts of a batch: one a frame, and more for what leaves in pieces.
+    fronts: Fronts,
     departures: Vec<Departure>,
     /// What a frame of the batch caused: the answer to it, or the question for its next hop.
     messages: Vec<Sent>,
 }
 
-/// A frame of the batch that is ready to leave: a front in the room of its number, and the rest of the frame as it
-/// was received.
+/// A frame of the batch that is ready to leave, or a piece of one: a front, and the rest of the frame as it was received.
 #[derive(Debug, Clone)]
 struct Departure {
     number: usize,
     egress: Egress,
+    /// The number of its front's room.
+    room: usize,
     front: Range<usize>,
     rest: Range<usize>,
     offload: Offload,
+}
+
+/// Rooms that stay when a batch is done.
+#[derive(Debug, Default)]
+struct Fronts {
+    rooms: Vec<[u8; DETACHED_ROOM]>,
+    used: usize,
+}
+
+impl Fronts {
+    /// The number of a room that this batch does not use yet.
+    fn next(&mut self) -> usize {
+        let room = self.used;
+        if room == self.rooms.len() {
+            self.rooms.push([0; DETACHED_ROOM]);
+        }
+        self.used += 1;
+        room
+    }
 }
 
 impl Outbox {
@@ -47,7 +67,7 @@ impl Outbox {
             capture: None,
             held: HeldFrames::default(),
             events: Box::new(events),
-            fronts: Box::new([[0; DETACHED_ROOM]; BATCH]),
+            fronts: Fronts::default(),
             departures: Vec::with_capacity(BATCH),
             messages: Vec::new(),
         }
@@ -63,6 +83,7 @@ impl Outbox {
         now: u64,
     ) {
         self.departures.clear();
+        self.fronts.used = 0;
         for (number, (frame, verdict)) in frames.iter().zip(verdicts).enumerate() {
             let done = self.see_to(policy, number, frame, verdict, now);
             let lost = done.err();
@@ -116,10 +137,46 @@ impl Outbox {
         frame: &Frame<'_>,
     ) -> Result<(), DropReason> {
         let sender = self.senders.get_mut(egress).ok_or(DropReason::PortFull)?;
-        let capabilities = sender.capabilities();
+        let capabilities = match edit.fragmentation {
+            None => sender.capabilities(),
+            // No device takes work over that spans fragments.
+            Some(_) => Capabilities::default(),
+        };
         let departure = self.edit(number, egress, edit, frame, capabilities)?;
-        self.departures.push(departure);
+        match edit.fragmentation {
+            None => self.departures.push(departure),
+            Some(_) => {
+                let pieces = self.cut(edit, &departure)?;
+                self.departures.extend(pieces);
+            }
+        }
         Ok(())
+    }
+
+    /// The fragments of a packet.
+    #[cold]
+    fn cut(&mut self, edit: &Edit<'_>, whole: &Departure) -> Result<Vec<Departure>, DropReason> {
+        let front = self.fronts.rooms[whole.room];
+        let detached = Detached {
+            header: whole.front.clone(),
+            payload: whole.rest.clone(),
+        };
+        let mut pieces = Vec::new();
+        let mut fragments = edit
+            .fragments(&front, &detached)
+            .ok_or(DropReason::NoHeadroom)?;
+        loop {
+            let room = self.fronts.next();
+            let Some(piece) = fragments.next_into(&mut self.fronts.rooms[room]) else {
+                return Ok(pieces);
+            };
+            pieces.push(Departure {
+                room,
+                front: piece.header,
+                rest: piece.payload,
+                ..whole.clone()
+            });
+        }
     }
 
     fn edit(
@@ -130,13 +187,15 @@ impl Outbox {
         frame: &Frame<'_>,
         capabilities: Capabilities,
     ) -> Result<Departure, DropReason> {
-        let room = &mut self.fronts[number];
+        let number_of_room = self.fronts.next();
+        let room = &mut self.fronts.rooms[number_of_room];
         let detached = edit
             .detach(frame.window, room)
             .map_err(|_| DropReason::NoHeadroom)?;
         let mut departure = Departure {
             number,
             egress,
+            room: number_of_room,
             front: detached.header,
             rest: detached.payload,
             offload: edit.offload,
@@ -154,14 +213,17 @@ impl Outbox {
         verdicts: &[Verdict<'_>],
         counters: &mut Counters<'_>,
     ) {
-        for run in self
+        // A frame that is lost in part is lost once.
+        let mut lost = [false; BATCH];
+        let runs = self
             .departures
             .chunk_by(|one, next| one.egress == next.egress)
-        {
+            .flat_map(|run| run.chunks(BATCH));
+        for run in runs {
             let mut outgoing = [Outgoing::whole(&[]); BATCH];
             for (place, departure) in outgoing.iter_mut().zip(run) {
                 *place = Outgoing {
-                    front: &self.fronts[departure.number][departure.front.clone()],
+                    front: &self.fronts.rooms[departure.room][departure.front.clone()],
                     rest: &frames[departure.number].window[departure.rest.clone()],
                     offload: departure.offload,
                     is_lost: false,
@@ -173,7 +235,9 @@ impl Outbox {
             }
             for (sent, Departure { number, egress, .. }) in outgoing.iter().zip(run) {
                 if sent.is_lost {
-                    counters.lost(&frames[*number], &verdicts[*number], DropReason::PortFull);
+                    if !std::mem::replace(&mut lost[*number], true) {
+                        counters.lost(&frames[*number], &verdicts[*number], DropReason::PortFull);
+                    }
                 } else if let Some(capture) = &self.capture {
                     capture.left(*egress, sent.front, sent.rest);
                 }
@@ -221,9 +285,15 @@ impl Outbox {
         let next_hop = policy.next_hop(path).ok_or(DropReason::NoPath)?;
         let egress = Egress::Uplink(next_hop.uplink);
         let departure = self.edit(number, egress, edit, frame, Capabilities::default())?;
-        let front = &self.fronts[number][departure.front];
-        let bytes = [front, &frame.window[departure.rest]].concat();
-        let waiting = Sent::whole(egress, bytes);
+        let pieces = match edit.fragmentation {
+            None => vec![departure],
+            Some(_) => self.cut(edit, &departure)?,
+        };
+        let whole = |piece: Departure| {
+            let front = &self.fronts.rooms[piece.room][piece.front];
+            Sent::whole(egress, [front, &frame.window[piece.rest]].concat())
+        };
+        let waiting = pieces.into_iter().map(whole).collect();
         let caused = self.messages.len();
         let kept = self.held.keep(&next_hop, waiting, now, &mut self.messages);
         if self.messages.len() > caused {
@@ -266,11 +336,10 @@ impl Outbox {
     /// Sends what waited for a next hop.
     pub fn release(&mut self, neighbour: &Neighbour, counters: &mut Counters<'_>) {
         let waiting = self.held.take(neighbour.uplink, neighbour.address.get());
-        for mut frame in waiting.into_iter().flatten() {
-            for (to, from) in frame.bytes.iter_mut().zip(neighbour.mac.0) {
-                *to = from;
-            }
-            if let Err(reason) = self.send(frame.egress, &frame.bytes) {
+        for frame in waiting.into_iter().flatten() {
+            let mut pieces = frame.into_iter().map(|piece| piece.to(neighbour.mac));
+            let sent = pieces.try_for_each(|piece| self.send(piece.egress, &piece.bytes));
+            if let Err(reason) = sent {
                 counters.lost_held(reason);
             }
         }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::thread::{self};
 use std::time::Duration;
 
-use crate::support::{TWO_HOSTS, arp, ethernet, ipv4};
+use crate::support::{TWO_HOSTS, arp, ethernet, ipv4, udp};
+use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_core::policy::AddressState;
 use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 use netvirt_std::host::{Host, HostHandle, HostOptions, serve};
@@ -283,4 +284,67 @@ fn what_became_of_an_address_while_a_version_was_prepared_is_not_forgotten() {
     host.handle.ask(|host| host.commit()).unwrap().unwrap();
     host.machine("blue-1").send(&blue_1_to_2());
     until_asked(&mut uplink, "192.168.4.22");
+}
+
+/// A datagram of 3000 bytes that may be cut, with the checksum of its pseudo header alone.
+fn long_datagram() -> (Vec<u8>, Offload) {
+    let mut datagram = udp(2980);
+    let sum = (10 << 8) + 5 + (10 << 8) + 7 + 17 + 2980;
+    datagram[6..8].copy_from_slice(&u16::to_be_bytes(sum));
+    let mut packet = ipv4("10.0.0.5", "10.0.0.7", 17, &datagram);
+    packet[6] = 0;
+    let checksum = Some(PartialChecksum {
+        start: 34,
+        offset: 6,
+    });
+    let offload = Offload {
+        checksum,
+        ..Offload::NONE
+    };
+    (ethernet(BLUE_2, BLUE_1, 0x0800, &packet), offload)
+}
+
+/// The payload of the packet that these NVGRE frames carry in fragments.
+fn put_together(fragments: &[Vec<u8>]) -> Vec<u8> {
+    let mut whole = vec![];
+    for (number, frame) in fragments.iter().enumerate() {
+        let packet = &frame[56..];
+        let word = u16::from_be_bytes([packet[6], packet[7]]);
+        assert_eq!(usize::from(word & 0x1fff) * 8, whole.len());
+        assert_eq!(word & 0xe000 == 0, number + 1 == fragments.len());
+        whole.extend(&packet[20..]);
+    }
+    whole
+}
+
+#[test]
+fn a_packet_in_fragments_waits_as_one_and_its_checksum_is_completed_before() {
+    let (mut host, mut uplink) = host_1();
+    let (frame, offload) = long_datagram();
+    host.machine("blue-1").send_with(&frame, offload);
+    host.machine("blue-1").send(&blue_1_to_2());
+    until_asked(&mut uplink, "192.168.4.22");
+    uplink.send(&host_2_answers());
+    for _ in 0..2 {
+        let fragments: Vec<_> = (0..2).map(|_| uplink.receive()).collect();
+        for fragment in &fragments {
+            assert_eq!(fragment[..6], [2, 0, 0, 0, 0, 0x16]);
+        }
+        let mut datagram = put_together(&fragments);
+        let words = datagram
+            .chunks(2)
+            .map(|word| u32::from(word[0]) << 8 | u32::from(word[1]));
+        let pseudo_header = (10 << 8) + 5 + (10 << 8) + 7 + 17 + 2980;
+        let mut sum = words.sum::<u32>() + pseudo_header;
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        assert_eq!(sum, 0xffff, "the checksum of the whole datagram");
+        datagram[6..8].fill(0);
+        assert_eq!(datagram, udp(2980));
+        assert_eq!(uplink.receive()[56 + 9], blue_1_to_2()[14 + 9]);
+        // Once more, with the next hop known.
+        host.machine("blue-1").send_with(&frame, offload);
+        host.machine("blue-1").send(&blue_1_to_2());
+    }
 }
