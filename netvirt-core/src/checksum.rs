@@ -128,6 +128,41 @@ pub fn sum(bytes: &[u8]) -> u16 {
         .fold(0, |total, chunk| add(total, checksum::data(chunk)))
 }
 
+/// Copies `from` to the start of `to`, as many bytes as both have, and yields their [`sum`]: each byte is read once.
+///
+/// ```
+/// use netvirt_core::checksum::{copy_and_sum, sum};
+/// let mut copy = [0; 5];
+/// assert_eq!(copy_and_sum(b"hello", &mut copy), sum(b"hello"));
+/// assert_eq!(&copy, b"hello");
+/// ```
+#[inline]
+pub fn copy_and_sum(from: &[u8], to: &mut [u8]) -> u16 {
+    let length = from.len().min(to.len());
+    let (from, from_tail) = from.get(..length).unwrap_or_default().as_chunks::<64>();
+    let (to, to_tail) = to
+        .get_mut(..length)
+        .unwrap_or_default()
+        .as_chunks_mut::<64>();
+    // Lanes of their own, so that the compiler adds several words at once.
+    let mut lanes = [0u64; 16];
+    for (from, to) in from.iter().zip(to) {
+        *to = *from;
+        let (words, _) = from.as_chunks::<4>();
+        for (lane, word) in lanes.iter_mut().zip(words) {
+            *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+        }
+    }
+    for (from, to) in from_tail.iter().zip(to_tail) {
+        *to = *from;
+    }
+    let blocks = lanes
+        .into_iter()
+        .fold(0, |total, lane| add(total, fold(lane)));
+    // A sum of swapped words is the swapped sum (RFC 1071 §2 (B)).
+    add(u16::from_be(blocks), sum(from_tail))
+}
+
 /// The sum of an IPv4 header without options: 0xFFFF if its checksum is right.
 #[inline]
 pub fn ipv4_header_sum(header: &[u8; 20]) -> u16 {

@@ -6,7 +6,7 @@ use super::PartialChecksum;
 use crate::checksum::{add, sum};
 
 /// Where UDP has its checksum, in which 0 says that there is none (RFC 768).
-const OFFSET_IN_UDP: u16 = 6;
+pub(super) const OFFSET_IN_UDP: u16 = 6;
 
 /// A partial checksum that begins or is stored outside the front of its frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +33,22 @@ impl PartialChecksum {
     /// # Errors
     /// [`ChecksumOutOfBounds`] if the field does not lie in `front`; nothing is written then.
     pub fn complete(&self, front: &mut [u8], rest: &[u8]) -> Result<(), ChecksumOutOfBounds> {
+        self.complete_with(front, sum(rest))
+    }
+
+    /// The same, with the sum of the rest given.
+    pub(super) fn complete_with(
+        &self,
+        front: &mut [u8],
+        rest: u16,
+    ) -> Result<(), ChecksumOutOfBounds> {
         let covered = front
             .get_mut(usize::from(self.start)..)
             .ok_or(ChecksumOutOfBounds)?;
         let rest = match covered.len() % 2 {
-            0 => sum(rest),
+            0 => rest,
             // Its bytes are the other halves of their words (RFC 1071 §2 (B)).
-            _ => sum(rest).swap_bytes(),
+            _ => rest.swap_bytes(),
         };
         // The field holds the sum of the pseudo header, so that is summed too.
         let finished = match !add(sum(covered), rest) {

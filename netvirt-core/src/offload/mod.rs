@@ -1,8 +1,14 @@
-//! Work that a NIC may still have to do, or has already done, carried beside each frame.
+//! Work that a NIC may still have to do, or has already done, carried beside each frame; and the same work in
+//! software: [`SuperFrame`] cuts, [`PartialChecksum::complete`] finishes checksums.
 
 mod checksum;
+mod headers;
+mod segment;
 
 pub use checksum::ChecksumOutOfBounds;
+pub use segment::{
+    InvalidSuperFrame, LONGEST_HEADERS, Segment, SegmentError, SegmentLimits, Segments, SuperFrame,
+};
 
 use crate::edit::HEADROOM;
 

@@ -10,7 +10,10 @@ use netvirt_core::checksum::{self, Delta};
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
-use netvirt_core::offload::{ChecksumOutOfBounds, PartialChecksum};
+use netvirt_core::offload::{
+    ChecksumOutOfBounds, InvalidSuperFrame, Offload, PartialChecksum, SegmentError, SegmentLimits,
+    SuperFrame,
+};
 use netvirt_core::policy::{
     CustomerRoute, HostAddress, LookupRecord, NextHop, Policies, Policy, Refused, Transaction,
 };
@@ -53,6 +56,7 @@ entry_points! {
     fn checksum_transport_sum(source: AddressBits, destination: AddressBits, protocol: u8, segment: &[u8]) -> u16 {
         checksum::transport_sum(source, destination, protocol, segment)
     }
+    fn checksum_copy_and_sum(from: &[u8], to: &mut [u8]) -> u16 { checksum::copy_and_sum(from, to) }
     fn delta_between(old: AddressBits, new: AddressBits) -> Delta { Delta::between(old, new) }
     fn delta_apply_udp(delta: Delta, checksum: u16) -> u16 { delta.apply_udp(checksum) }
     fn partial_checksum_complete(
@@ -129,6 +133,23 @@ entry_points! {
         policy.is_usable(record) && policy.is_usable_route(route)
     }
     fn policy_owned_addresses(policy: &Policy<'_>) -> usize { policy.owned_addresses().count() }
+}
+
+entry_points! {
+    fn super_frame_new(front: &[u8], length: usize, offload: &Offload, limits: SegmentLimits) -> Result<usize, InvalidSuperFrame> {
+        SuperFrame::new(front, length, offload, limits).map(|super_frame| super_frame.segments().len())
+    }
+    fn segments_emit_header(super_frame: &SuperFrame<'_>, out: &mut [u8]) -> Option<Offload> {
+        let segment = super_frame.segments().last()?;
+        segment.emit_header(out).ok()?;
+        Some(segment.offload())
+    }
+    fn segments_emit_finished_header(super_frame: &SuperFrame<'_>, payload: &[u8], out: &mut [u8]) -> Result<(), SegmentError> {
+        super_frame.segments().try_for_each(|segment| segment.emit_finished_header(payload, out).map(|_| ()))
+    }
+    fn segments_emit(super_frame: &SuperFrame<'_>, payload: &[u8], out: &mut [u8]) -> Result<(), SegmentError> {
+        super_frame.segments().try_for_each(|segment| segment.emit(payload, out).map(|_| ()))
+    }
 }
 
 entry_points! {

@@ -1,0 +1,9 @@
+//! What a NIC does, in software, held against references that are written from scratch.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod refused_segmentation;
+mod segment_properties;
+mod segmentation;
+mod super_frames;
