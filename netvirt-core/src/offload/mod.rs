@@ -3,12 +3,19 @@
 
 mod checksum;
 mod headers;
+mod rss;
 mod segment;
+mod toeplitz;
+mod tunnel;
+mod vmq;
 
 pub use checksum::ChecksumOutOfBounds;
+pub use rss::{HashTypes, IndirectionTable, NoPowerOfTwo, RssHash, rss_hash};
 pub use segment::{
     InvalidSuperFrame, LONGEST_HEADERS, Segment, SegmentError, SegmentLimits, Segments, SuperFrame,
 };
+pub use toeplitz::{ByteTable, NibbleTable, TOEPLITZ_INPUT, Toeplitz, ToeplitzKey};
+pub use vmq::{FilterRefused, QueueFilter, QueueFilters, QueueMatch, QueueSlot};
 
 use crate::edit::HEADROOM;
 

@@ -4,6 +4,8 @@
 mod support;
 
 mod refused_segmentation;
+mod rss;
 mod segment_properties;
 mod segmentation;
 mod super_frames;
+mod vmq;

@@ -11,8 +11,9 @@ use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::{
-    ChecksumOutOfBounds, InvalidSuperFrame, Offload, PartialChecksum, SegmentError, SegmentLimits,
-    SuperFrame,
+    ByteTable, ChecksumOutOfBounds, FilterRefused, HashTypes, IndirectionTable, InvalidSuperFrame,
+    NibbleTable, Offload, PartialChecksum, QueueFilter, QueueFilters, RssHash, SegmentError,
+    SegmentLimits, SuperFrame, Toeplitz, ToeplitzKey, rss_hash,
 };
 use netvirt_core::policy::{
     CustomerRoute, HostAddress, LookupRecord, NextHop, Policies, Policy, Refused, Transaction,
@@ -149,6 +150,28 @@ entry_points! {
     }
     fn segments_emit(super_frame: &SuperFrame<'_>, payload: &[u8], out: &mut [u8]) -> Result<(), SegmentError> {
         super_frame.segments().try_for_each(|segment| segment.emit(payload, out).map(|_| ()))
+    }
+}
+
+entry_points! {
+    fn toeplitz_key_hash(key: &ToeplitzKey, input: &[u8]) -> u32 { key.hash(input) }
+    fn nibble_table_new(key: &ToeplitzKey, table: &mut NibbleTable) { *table = NibbleTable::new(key) }
+    fn byte_table_set_key(key: &ToeplitzKey, table: &mut ByteTable) { table.set_key(key) }
+    fn rss_hash_by_nibbles(table: &NibbleTable, types: HashTypes, window: &[u8], length: usize) -> Option<RssHash> {
+        rss_hash(table, types, window, length)
+    }
+    fn rss_hash_by_bytes(table: &ByteTable, types: HashTypes, window: &[u8], length: usize) -> Option<RssHash> {
+        rss_hash(table, types, window, length)
+    }
+    fn indirection_table_queue(table: &IndirectionTable<'_>, hash: u32) -> u16 { table.queue(hash) }
+    fn queue_filters_insert(filters: &mut QueueFilters<'_>, filter: QueueFilter) -> Result<(), FilterRefused> {
+        filters.insert(filter)
+    }
+    fn queue_filters_remove(filters: &mut QueueFilters<'_>, vsid: Option<Vsid>, mac: MacAddress) -> bool {
+        filters.remove(vsid, mac)
+    }
+    fn queue_filters_queue(filters: &QueueFilters<'_>, window: &[u8], length: usize) -> Option<u16> {
+        filters.queue(window, length)
     }
 }
 
