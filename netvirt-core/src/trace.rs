@@ -53,6 +53,13 @@ pub enum Step {
         /// And this was found.
         record: Option<LookupRecord>,
     },
+    /// The machine behind an address was looked for that an ICMP error quotes, under rewrite.
+    Quoted {
+        /// The customer address, or the provider address if the error came that way.
+        address: IpAddr,
+        /// And this was found.
+        record: Option<LookupRecord>,
+    },
     /// A path through the provider network was chosen.
     Path {
         /// To this provider address.

@@ -33,6 +33,8 @@ events! {
     Redirect => "redirects",
     /// The outer ECN field is one that no router makes of the inner one (RFC 6040 §4.2).
     EcnAnomaly => "ecn_anomalies",
+    /// A UDP-Lite packet without a checksum, which RFC 3828 §3.1 does not allow, was rewritten and still has none.
+    ChecksumAbsent => "checksums_absent",
     /// A refusal was answered with an ICMP error. Reasons are counted once for each frame that was dropped or answered so.
     ErrorSent => "errors_sent",
     /// A refusal was not answered, because the port was answered as often as its limit allows.

@@ -47,7 +47,8 @@ reasons! {
     OwnAddress => "own_address",
     /// A question for an address that no record knows.
     NeighbourUnknown => "neighbour_unknown",
-    /// A virtual machine acted as a router: router advertisement or redirect.
+    /// A virtual machine acted as a router: router advertisement or redirect. Nor is a redirect of the provider network
+    /// any business of a virtual machine.
     RouterGuard => "router_guard",
     /// Neither IPv4, IPv6 nor ARP.
     Ethertype => "ethertype",
@@ -65,12 +66,16 @@ reasons! {
     TtlExceeded => "ttl_exceeded",
     /// The packet does not fit through the path.
     TooBig => "too_big",
-    /// IP rewrite cannot carry this: a header chain too long to find the transport in.
+    /// IP rewrite cannot carry this: a header chain too long to find the transport in or to reach behind, a routing
+    /// protocol whose checksum covers the addresses, an ICMPv6 error of a type that is not known.
     RewriteUnsupported => "rewrite_unsupported",
     /// IP rewrite cannot carry an address list in the header: source route or type 0 routing header.
     SourceRoute => "source_route",
     /// A first fragment too short to hold the checksum that rewrite must adjust (RFC 1858, RFC 3128).
     TinyFragment => "tiny_fragment",
+    /// IP rewrite cannot translate the packet that an ICMP error quotes: it is cut short within its IP header, no record
+    /// that the receiver may know has its addresses, or it is an ICMP error itself.
+    IcmpInnerUnknown => "icmp_inner_unknown",
     /// A frame from the uplink to a MAC address that is not this host's.
     OuterDstMac => "outer_dst_mac",
     /// The outer VLAN is not the provider address's.

@@ -4,8 +4,10 @@ use core::fmt;
 use core::ops::Range;
 
 use super::template::{LINK_ROOM, OUTER_ROOM, OuterFields};
-use super::{Edit, Encapsulation, Ethernet, Link, Push, Rewrite, SegmentSize, TransportChecksum};
-use crate::address::Family;
+use super::{
+    Edit, Encapsulation, Ethernet, Link, Push, Quote, Rewrite, SegmentSize, TransportChecksum,
+};
+use crate::address::{AddressBits, Family};
 use crate::checksum::Delta;
 
 /// Bytes of the longest header that is pushed: Ethernet with a tag, IPv6, GRE with key, inner Ethernet.
@@ -16,6 +18,9 @@ pub const HEADROOM: usize = HEADER_ROOM;
 
 /// Bytes of room for a detached header.
 pub const DETACHED_ROOM: usize = 256;
+
+/// Bytes of a packet that its rewrite may change, so that they always fit behind a link header into a detached one.
+pub(crate) const REWRITE_REACH: u32 = (DETACHED_ROOM - LINK_ROOM) as u32;
 
 /// The buffer has no room for the edited frame, or the frame is not the one that the edit was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,24 +156,19 @@ impl Edit<'_> {
         if !self.changes_packet() {
             return usize::from(self.pull);
         }
-        let header_length = match (self.fragmentation, self.family) {
-            (Some(fragmentation), _) => usize::from(fragmentation.header_length),
-            (None, Family::Ipv4) => 20,
-            (None, Family::Ipv6) => 40,
+        let fixed = match self.family {
+            Family::Ipv4 => 20,
+            Family::Ipv6 => 40,
         };
-        let fields = [
-            self.rewrite.and_then(|rewrite| rewrite.transport.offset()),
-            self.segment_size.map(|size| size.offset),
-            self.segment_size.and_then(|size| size.checksum.offset()),
-        ];
-        let fields = fields
-            .into_iter()
-            .flatten()
-            .map(|offset| usize::from(offset).wrapping_add(2));
-        fields.fold(
-            usize::from(self.network()).wrapping_add(header_length),
-            usize::max,
-        )
+        let header_length = self.fragmentation.map_or(fixed, |fragmentation| {
+            usize::from(fragmentation.header_length)
+        });
+        let rewritten = self.rewrite.map_or(0, |rewrite| rewrite.changed_end(fixed));
+        let sized = self.segment_size.map_or(0, SegmentSize::changed_end);
+        usize::from(self.network())
+            .wrapping_add(header_length)
+            .max(rewritten)
+            .max(sized)
     }
 
     /// Changes the packet's own headers. `bytes` begin at offset `base` of the received frame.
@@ -182,7 +182,7 @@ impl Edit<'_> {
             Family::Ipv6 => self.patch_ipv6(packet),
         }
         if let Some(rewrite) = &self.rewrite {
-            rewrite.patch_transport(bytes, base);
+            rewrite.patch_transport(self.family, bytes, base);
         }
         if let Some(size) = &self.segment_size {
             size.patch(bytes, base);
@@ -206,8 +206,7 @@ impl Edit<'_> {
             delta = delta + Delta::of_words(old, u16::from_be_bytes([header[0], header[1]]));
         }
         if let Some(rewrite) = &self.rewrite {
-            [header[12], header[13], header[14], header[15]] = rewrite.source.to_ipv4();
-            [header[16], header[17], header[18], header[19]] = rewrite.destination.to_ipv4();
+            set_ipv4_addresses(header, rewrite.source, rewrite.destination);
             delta = delta + rewrite.delta;
         }
         [header[10], header[11]] = delta
@@ -227,38 +226,120 @@ impl Edit<'_> {
             // The two ECN bits end the traffic class, which straddles the first two octets.
             header[1] = header[1] & !0x30 | (ecn & 3) << 4;
         }
-        if let Some(rewrite) = &self.rewrite
-            && let Some((_, addresses)) = header.split_first_chunk_mut::<8>()
-            && let Some((source, destination)) = addresses.split_first_chunk_mut::<16>()
-            && let Some(destination) = destination.first_chunk_mut::<16>()
-        {
-            *source = rewrite.source.to_ipv6();
-            *destination = rewrite.destination.to_ipv6();
+        if let Some(rewrite) = &self.rewrite {
+            set_ipv6_addresses(header, rewrite.source, rewrite.destination);
         }
     }
 }
 
 impl Rewrite<'_> {
+    /// Where the last byte ends that changes behind the IP header of `header_length` bytes.
     #[inline(always)]
-    fn patch_transport(&self, bytes: &mut [u8], base: u16) {
-        let Some(offset) = self.transport.offset() else {
-            return;
+    fn changed_end(&self, header_length: usize) -> usize {
+        let quote = self
+            .quote
+            .map_or(0, |quote| quote.changed_end(header_length));
+        self.transport.end().max(quote)
+    }
+
+    #[inline(always)]
+    fn patch_transport(&self, family: Family, bytes: &mut [u8], base: u16) {
+        let quoted = match &self.quote {
+            Some(quote) => quote.patch(family, bytes, base),
+            None => Delta::NONE,
+        };
+        self.transport.patch(bytes, base, self.delta, quoted);
+    }
+}
+
+impl Quote<'_> {
+    fn changed_end(&self, header_length: usize) -> usize {
+        let header = usize::from(self.network).wrapping_add(header_length);
+        header.max(self.transport.end())
+    }
+
+    /// Changes the quoted packet; yields by how much that changes the sum of the quote.
+    #[cold]
+    #[inline(never)]
+    fn patch(&self, family: Family, bytes: &mut [u8], base: u16) -> Delta {
+        let start = usize::from(self.network.wrapping_sub(base));
+        let packet = bytes.get_mut(start..).unwrap_or_default();
+        let header = match family {
+            Family::Ipv4 => self.patch_ipv4(packet),
+            Family::Ipv6 => self.patch_ipv6(packet),
+        };
+        header + self.transport.patch(bytes, base, self.delta, Delta::NONE)
+    }
+
+    fn patch_ipv4(&self, packet: &mut [u8]) -> Delta {
+        let Some(header) = packet.first_chunk_mut::<20>() else {
+            return Delta::NONE;
+        };
+        set_ipv4_addresses(header, self.source, self.destination);
+        let old = u16::from_be_bytes([header[10], header[11]]);
+        let new = self.delta.apply(old);
+        [header[10], header[11]] = new.to_be_bytes();
+        self.delta + Delta::of_words(old, new)
+    }
+
+    fn patch_ipv6(&self, packet: &mut [u8]) -> Delta {
+        let Some(header) = packet.first_chunk_mut::<40>() else {
+            return Delta::NONE;
+        };
+        set_ipv6_addresses(header, self.source, self.destination);
+        self.delta
+    }
+}
+
+impl TransportChecksum {
+    /// Adjusts the stored checksum to a change of the addresses that its pseudo header covers and to one of the message;
+    /// yields by how much it changed itself.
+    #[inline(always)]
+    fn patch(self, bytes: &mut [u8], base: u16, addresses: Delta, message: Delta) -> Delta {
+        let Some(offset) = self.offset() else {
+            return Delta::NONE;
         };
         let Some(field) = word_at(bytes, offset.wrapping_sub(base)) else {
-            return;
+            return Delta::NONE;
         };
         let old = u16::from_be_bytes(*field);
-        let new = match self.transport {
-            TransportChecksum::Udp(_) => self.delta.apply_udp(old),
-            // The field holds a sum that is not complemented yet, so the difference is added as it is.
-            TransportChecksum::Partial(_) => !self.delta.apply(!old),
-            TransportChecksum::Complete(_) | TransportChecksum::None => self.delta.apply(old),
+        let new = match self {
+            Self::Udp(_) => addresses.apply_udp(old),
+            // The field holds a sum that is not complemented yet, so the difference is added as it is; the message will be
+            // summed as it then is.
+            Self::Partial(_) => !addresses.apply(!old),
+            Self::Icmp(_) => message.apply(old),
+            Self::Complete(_) | Self::None => (addresses + message).apply(old),
         };
         *field = new.to_be_bytes();
+        Delta::of_words(old, new)
+    }
+}
+
+#[inline(always)]
+fn set_ipv4_addresses(header: &mut [u8; 20], source: &AddressBits, destination: &AddressBits) {
+    [header[12], header[13], header[14], header[15]] = source.to_ipv4();
+    [header[16], header[17], header[18], header[19]] = destination.to_ipv4();
+}
+
+#[inline(always)]
+fn set_ipv6_addresses(header: &mut [u8; 40], source: &AddressBits, destination: &AddressBits) {
+    if let Some((_, addresses)) = header.split_first_chunk_mut::<8>()
+        && let Some((source_field, addresses)) = addresses.split_first_chunk_mut()
+        && let Some(destination_field) = addresses.first_chunk_mut()
+    {
+        *source_field = source.to_ipv6();
+        *destination_field = destination.to_ipv6();
     }
 }
 
 impl SegmentSize {
+    fn changed_end(self) -> usize {
+        usize::from(self.offset)
+            .wrapping_add(2)
+            .max(self.checksum.end())
+    }
+
     #[cold]
     fn patch(&self, bytes: &mut [u8], base: u16) {
         let Some(field) = word_at(bytes, self.offset.wrapping_sub(base)) else {

@@ -4,6 +4,7 @@ mod apply;
 mod fragment;
 mod template;
 
+pub(crate) use apply::REWRITE_REACH;
 pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
 pub use fragment::{Fragmentation, Fragments};
 pub(crate) use template::Outer;
@@ -73,30 +74,59 @@ pub struct Rewrite<'p> {
     pub destination: &'p AddressBits,
     /// The one's-complement difference of new and old addresses.
     pub delta: Delta,
-    /// The transport checksum that covers the addresses.
+    /// The checksum of the transport header.
+    pub transport: TransportChecksum,
+    /// The quoted packet, if this is an ICMP error.
+    pub quote: Option<Quote<'p>>,
+}
+
+/// The replacement of both addresses of the packet that an ICMP error quotes. The error's own checksum covers all of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote<'p> {
+    /// Its new source.
+    pub source: &'p AddressBits,
+    /// Its new destination.
+    pub destination: &'p AddressBits,
+    /// Where its IP header starts, counted from the start of the frame. It is of the same version as the error's.
+    pub network: u16,
+    /// The one's-complement difference of its new and old addresses.
+    pub delta: Delta,
+    /// The checksum of its transport header, if the quote reaches so far.
     pub transport: TransportChecksum,
 }
 
-/// The transport checksum whose pseudo-header covers the addresses.
+/// The transport checksum, where a change of addresses changes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportChecksum {
-    /// There is none, or it lies in another fragment.
+    /// There is none that covers addresses, or it lies in another fragment.
     None,
-    /// A checksum at this offset from the start of the frame.
+    /// A checksum over addresses and message, at this offset from the start of the frame.
     Complete(u16),
     /// UDP's or UDP-Lite's, where zero says that there is none.
     Udp(u16),
     /// The pseudo-header's sum alone, to be completed further down the path.
     Partial(u16),
+    /// ICMP's in IPv4: it covers no addresses but those of a quoted packet.
+    Icmp(u16),
 }
 
 impl TransportChecksum {
     /// Where it is, counted from the start of the frame.
-    const fn offset(self) -> Option<u16> {
+    pub const fn offset(self) -> Option<u16> {
         match self {
             Self::None => None,
-            Self::Complete(offset) | Self::Udp(offset) | Self::Partial(offset) => Some(offset),
+            Self::Complete(offset)
+            | Self::Udp(offset)
+            | Self::Partial(offset)
+            | Self::Icmp(offset) => Some(offset),
         }
+    }
+
+    /// Where it ends.
+    #[inline(always)]
+    fn end(self) -> usize {
+        self.offset()
+            .map_or(0, |offset| usize::from(offset).wrapping_add(2))
     }
 }
 

@@ -182,6 +182,7 @@ pub(crate) enum RouteKind {
 #[repr(C)]
 pub struct Route {
     pub(super) base: AddressBits,
+    /// The machine that the route leads through; of an on-link prefix its gateway, zero if it has none.
     pub(crate) next_hop: AddressBits,
     /// Number of the subnet the route belongs to; where it leads if on-link.
     pub(crate) subnet: u32,
@@ -198,7 +199,10 @@ pub struct Route {
 impl Route {
     pub(super) fn new(prefix: Prefix, target: RouteTarget, metric: u32, subnet: u32) -> Self {
         let (kind, next_hop) = match target {
-            RouteTarget::OnLink => (RouteKind::OnLink, AddressBits::default()),
+            RouteTarget::OnLink => {
+                let gateway = prefix.gateway().map(AddressBits::from_ip);
+                (RouteKind::OnLink, gateway.unwrap_or_default())
+            }
             RouteTarget::Via(address) => (RouteKind::Via, AddressBits::from_ip(address.get())),
         };
         Self {
@@ -231,6 +235,12 @@ impl Route {
             Ok(next_hop) if self.kind == RouteKind::Via => RouteTarget::Via(next_hop),
             _ => RouteTarget::OnLink,
         }
+    }
+
+    /// The gateway of an on-link prefix.
+    pub(crate) fn gateway(&self) -> Option<&AddressBits> {
+        Some(&self.next_hop)
+            .filter(|address| self.kind == RouteKind::OnLink && **address != AddressBits::default())
     }
 
     pub(super) fn is_same_route(&self, other: &Self) -> bool {

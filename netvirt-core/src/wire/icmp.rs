@@ -105,6 +105,27 @@ impl IcmpHeader {
         })
     }
 
+    /// Where in an ICMP error the quoted packet ends, in bytes from the start of this header, if the error says so: then
+    /// extensions follow (RFC 4884 §4). A quote before extensions has at least 128 bytes; less than that is no length.
+    #[inline]
+    pub const fn quote_end(self, family: Family) -> Option<u16> {
+        let [in_ipv6, in_ipv4, _, _] = self.rest;
+        let length = match (family, self.kind) {
+            (
+                Family::Ipv4,
+                icmpv4::DESTINATION_UNREACHABLE | icmpv4::TIME_EXCEEDED | icmpv4::PARAMETER_PROBLEM,
+            ) => in_ipv4 as u16 * 4,
+            (Family::Ipv6, icmpv6::DESTINATION_UNREACHABLE | icmpv6::TIME_EXCEEDED) => {
+                in_ipv6 as u16 * 8
+            }
+            _ => 0,
+        };
+        match length {
+            128.. => Some(length + Self::LEN as u16),
+            _ => None,
+        }
+    }
+
     /// The header of the reply to this echo request; `None` if it is not one. The message behind it is sent
     /// back as it came, with source and destination address exchanged, which no checksum notices.
     #[inline]

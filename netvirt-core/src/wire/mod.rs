@@ -34,7 +34,7 @@ pub use ndp::{
     read_neighbor_message, solicited_node,
 };
 pub use nvgre::{Packet as NvgrePacket, Repr as NvgreRepr};
-pub use parse::{ipv4_header_is_valid, parse};
+pub use parse::{ipv4_header_is_valid, parse, parse_quoted};
 pub use tcp::maximum_segment_size;
 pub use vlan::{Packet as VlanPacket, Repr as VlanRepr};
 

@@ -2,7 +2,7 @@
 
 use super::facts::has_ports;
 use super::{Facts, Fragment, Malformed, Network, Notes, Tag, ethertype, protocol, take};
-use crate::address::{AddressBits, MacAddress};
+use crate::address::{AddressBits, Family, MacAddress};
 use crate::checksum;
 
 /// Headers are looked for in this many bytes, so that every offset fits 16 bits.
@@ -67,6 +67,40 @@ pub fn parse(window: &[u8], total_length: usize, offset: usize) -> Result<Facts,
         }),
         _ => Ok(link),
     }
+}
+
+/// Reads the IP packet that an ICMP error quotes (RFC 792, RFC 4443 §3). It starts `offset` bytes into `window` and may be
+/// cut short anywhere behind its IP header and extension headers: [`Facts::end`] is where the packet ends or, if that is
+/// earlier, the quote, which reaches to `end`. There is no Ethernet header.
+///
+/// # Errors
+/// [`Malformed`] if a header is cut short or contradicts itself.
+#[cold]
+pub fn parse_quoted(
+    window: &[u8],
+    family: Family,
+    offset: u16,
+    end: u32,
+) -> Result<Facts, Malformed> {
+    let quote = window
+        .get(..end as usize)
+        .unwrap_or(window)
+        .get(usize::from(offset)..)
+        .ok_or(Malformed::Truncated)?;
+    let front = Facts {
+        network_offset: offset,
+        transport_offset: offset,
+        end: u32::MAX,
+        ..Facts::NOTHING
+    };
+    let packet = match family {
+        Family::Ipv4 => parse_ipv4(front, quote),
+        Family::Ipv6 => parse_ipv6(front, quote),
+    }?;
+    Ok(Facts {
+        end: packet.end.min(end),
+        ..packet
+    })
 }
 
 /// Whether the checksum of the IPv4 header, options included, is right. `window` is what `facts` were read

@@ -122,6 +122,7 @@ proptest! {
                             | DropReason::TinyFragment
                             | DropReason::RewriteUnsupported
                             | DropReason::RouterGuard
+                            | DropReason::IcmpInnerUnknown
                             | DropReason::Malformed
                             | DropReason::Truncated
                             | DropReason::Multicast
@@ -135,7 +136,7 @@ proptest! {
 
     #[test]
     fn any_edit_is_the_same_in_its_three_forms(
-        frame in vec(any::<u8>(), 120..200),
+        frame in vec(any::<u8>(), 240..300),
         pull in 0u16..60,
         cut in 0usize..20,
         family in select(vec![Family::Ipv4, Family::Ipv6]),
@@ -143,7 +144,8 @@ proptest! {
         ecn in prop::option::of(0u8..4),
         push in prop::option::of((any::<[u8; 12]>(), any::<u16>())),
         addresses: [u64; 4],
-        rewrite in prop::option::of((any::<u16>(), 40u16..60, 0u8..4)),
+        rewrite in prop::option::of((any::<u16>(), 40u16..60, 0u8..5)),
+        quote in prop::option::of((0u16..40, any::<u16>(), any::<bool>())),
         size in prop::option::of((40u16..60, any::<u16>(), prop::option::of(40u16..60))),
     ) {
         let network = if push.is_some() { pull } else { pull + 14 };
@@ -165,8 +167,19 @@ proptest! {
                 0 => TransportChecksum::None,
                 1 => TransportChecksum::Complete(network + offset),
                 2 => TransportChecksum::Udp(network + offset),
-                _ => TransportChecksum::Partial(network + offset),
+                3 => TransportChecksum::Partial(network + offset),
+                _ => TransportChecksum::Icmp(network + offset),
             },
+            quote: quote.map(|(behind, delta, is_reached)| Quote {
+                source: &destination,
+                destination: &source,
+                network: network + 64 + behind,
+                delta: Delta::of_words(0, delta),
+                transport: match is_reached {
+                    true => TransportChecksum::Complete(network + 64 + behind + 56),
+                    false => TransportChecksum::None,
+                },
+            }),
         });
         let edit = Edit {
             pull,
@@ -186,8 +199,8 @@ proptest! {
             fragmentation: None,
             offload: Offload::NONE,
         };
-        // Frames of at least 120 bytes hold whatever such an edit touches, but for the last few offsets.
-        prop_assume!(u32::from(network) + 62 <= edit.end);
+        // Frames of at least 240 bytes hold whatever such an edit touches, but for the last few offsets.
+        prop_assume!(u32::from(network) + 164 <= edit.end);
         prop_assert_eq!(edited(&edit, &frame).len(), edit.length());
     }
 

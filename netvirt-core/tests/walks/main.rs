@@ -13,6 +13,7 @@ mod next_hop;
 mod nvgre;
 mod path_mtu;
 mod proxies;
+mod quotes;
 mod reception;
 mod rewrite;
 mod rewrite_refusals;

@@ -18,7 +18,7 @@ const VERSIONS: [[&str; 4]; 2] = [
 ];
 
 /// The same packet between other addresses, with its checksum computed anew.
-fn readdressed(packet: &Packet, source: &str, destination: &str) -> Packet {
+pub(super) fn readdressed(packet: &Packet, source: &str, destination: &str) -> Packet {
     packet.clone().with(|packet| {
         (packet.source, packet.destination) = (ip(source), ip(destination));
         fill_transport(

@@ -73,22 +73,6 @@ fn routing_protocols_of_ipv6() {
 }
 
 #[test]
-fn icmp_errors_quote_addresses() {
-    for kind in [3, 4, 5, 11, 12] {
-        refused_both_ways(
-            Packet::icmp(V4.0, V4.1, 1, kind, &[0; 28]),
-            DropReason::RewriteUnsupported,
-        );
-    }
-    for kind in [1, 2, 3, 4, 100, 127] {
-        refused_both_ways(
-            Packet::icmp(V6.0, V6.1, 58, kind, &[0; 48]),
-            DropReason::RewriteUnsupported,
-        );
-    }
-}
-
-#[test]
 fn a_first_fragment_must_hold_its_checksum() {
     for (protocol, least) in [(6, 18), (17, 8), (58, 4)] {
         for length in [0, least - 1] {

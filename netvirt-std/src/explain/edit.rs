@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use netvirt_core::datapath::Frame;
-use netvirt_core::edit::{Edit, Ethernet, Push, TransportChecksum};
+use netvirt_core::edit::{Edit, Ethernet, Push};
 use netvirt_core::wire::{self, Tag};
 use serde::{Serialize, Serializer};
 
@@ -45,7 +45,22 @@ pub struct ToldRewrite {
     pub source: IpAddr,
     /// The new destination.
     pub destination: IpAddr,
-    /// Where in the received frame the transport checksum is that covers them, if it is there.
+    /// Where in the received frame the transport checksum is that they change, if it is there.
+    pub checksum_at: Option<u16>,
+    /// The quoted packet, if this is an ICMP error.
+    pub quote: Option<ToldQuote>,
+}
+
+/// The replacement of both addresses of the packet that an ICMP error quotes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ToldQuote {
+    /// Where in the received frame it starts.
+    pub at: u16,
+    /// Its new source.
+    pub source: IpAddr,
+    /// Its new destination.
+    pub destination: IpAddr,
+    /// Where in the received frame its transport checksum is, if it is there.
     pub checksum_at: Option<u16>,
 }
 
@@ -61,12 +76,13 @@ impl ToldEdit {
             rewrite: edit.rewrite.map(|rewrite| ToldRewrite {
                 source: rewrite.source.to_ip(edit.family),
                 destination: rewrite.destination.to_ip(edit.family),
-                checksum_at: match rewrite.transport {
-                    TransportChecksum::None => None,
-                    TransportChecksum::Complete(at)
-                    | TransportChecksum::Udp(at)
-                    | TransportChecksum::Partial(at) => Some(at),
-                },
+                checksum_at: rewrite.transport.offset(),
+                quote: rewrite.quote.map(|quote| ToldQuote {
+                    at: quote.network,
+                    source: quote.source.to_ip(edit.family),
+                    destination: quote.destination.to_ip(edit.family),
+                    checksum_at: quote.transport.offset(),
+                }),
             }),
             segment_size: edit.segment_size.map(|size| size.value),
             fragments: edit.fragmentation.map(|fragmentation| fragmentation.mtu),
@@ -95,15 +111,22 @@ impl ToldEdit {
             source,
             destination,
             checksum_at,
+            quote,
         }) = &self.rewrite
         {
-            let checksum = match checksum_at {
-                Some(at) => format!("transport checksum at byte {at} adjusted"),
-                None => "no transport checksum covers them here".to_owned(),
-            };
             lines.push(format!(
-                "addresses become {source} > {destination}, {checksum}"
+                "addresses become {source} > {destination}, {}",
+                adjusted(*checksum_at)
             ));
+            lines.extend(quote.as_ref().map(|quote| {
+                format!(
+                    "addresses of the packet quoted at byte {} become {} > {}, {}",
+                    quote.at,
+                    quote.source,
+                    quote.destination,
+                    adjusted(quote.checksum_at)
+                )
+            }));
         }
         if let Some(size) = self.segment_size {
             lines.push(format!("TCP maximum segment size lowered to {size}"));
@@ -114,6 +137,13 @@ impl ToldEdit {
             ));
         }
         lines
+    }
+}
+
+fn adjusted(checksum_at: Option<u16>) -> String {
+    match checksum_at {
+        Some(at) => format!("transport checksum at byte {at} adjusted"),
+        None => "no transport checksum covers them here".to_owned(),
     }
 }
 

@@ -21,7 +21,7 @@ use netvirt_core::policy::{NextHop, Policy};
 use netvirt_core::trace::{Observer, Step};
 use serde::Serialize;
 
-pub use edit::{ToldEdit, ToldFrame, ToldRewrite};
+pub use edit::{ToldEdit, ToldFrame, ToldQuote, ToldRewrite};
 pub use names::Names;
 pub use next_hop::{NextHopQuery, NoSender, SelectedNextHop, select_next_hop};
 pub use step::{ToldRecord, ToldStep};

@@ -33,6 +33,10 @@ pub(super) const fn meaning(reason: DropReason) -> &'static str {
         DropReason::TinyFragment => {
             "the first fragment is too short to hold the checksum to adjust"
         }
+        DropReason::IcmpInnerUnknown => {
+            "the packet that the ICMP error quotes cannot be translated: it is cut short in its IP header, an ICMP error \
+             itself, or has an address that no record knows"
+        }
         DropReason::OuterDstMac => {
             "the frame is for another MAC address than the provider address's"
         }

@@ -81,6 +81,13 @@ pub enum ToldStep {
         /// And this was found.
         record: Option<ToldRecord>,
     },
+    /// The machine behind an address was looked for that an ICMP error quotes, under rewrite.
+    Quoted {
+        /// The customer address, or the provider address if the error came that way.
+        address: IpAddr,
+        /// And this was found.
+        record: Option<ToldRecord>,
+    },
     /// A path through the provider network was chosen.
     Path {
         /// To this provider address.
@@ -213,6 +220,13 @@ impl ToldStep {
                 address: *address,
                 record: record(found),
             },
+            Step::Quoted {
+                address,
+                record: found,
+            } => Self::Quoted {
+                address: *address,
+                record: record(found),
+            },
             Step::Path {
                 destination,
                 inner_mtu,
@@ -252,6 +266,7 @@ impl ToldStep {
             Self::Destination { .. } => "destination",
             Self::Route { .. } => "route",
             Self::RewriteAddress { .. } => "rewrite",
+            Self::Quoted { .. } => "quoted",
             Self::Path { .. } => "path",
         }
     }
@@ -334,6 +349,7 @@ impl fmt::Display for ToldStep {
                 }
                 _ => write!(f, "{address} stands for no machine"),
             },
+            Self::Quoted { address, record } => write!(f, "{address}: {}", found(record)),
             Self::Path {
                 destination,
                 host,
