@@ -229,7 +229,7 @@ fn a_record_on_a_host_without_address_is_unreachable() {
 }
 
 #[test]
-fn rewrite_stays_within_a_family_and_needs_an_address() {
+fn spec_1_7_1_rewrite_stays_within_a_family_and_needs_an_address() {
     for with_provider in [rewritten, in_transition] {
         let record = with_provider(remote("10.0.0.9"), "2001:db8:f::9");
         assert_eq!(

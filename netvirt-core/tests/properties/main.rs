@@ -6,4 +6,5 @@ mod support;
 mod agreement;
 mod frames;
 mod isolation;
+mod quotes;
 mod roundtrips;

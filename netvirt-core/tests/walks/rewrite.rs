@@ -2,6 +2,7 @@
 
 use netvirt_core::datapath::*;
 use netvirt_core::policy::*;
+use netvirt_core::*;
 
 use crate::support::hosts::*;
 use crate::support::network::*;
@@ -47,30 +48,57 @@ fn green(network: &Network, packet: Packet) -> Packet {
     )
 }
 
-#[test]
-fn transports_are_rewritten_and_restored() {
+/// There and back, in both versions of IP; the wire carries what would have been written between provider addresses.
+fn both_versions(packet: impl Fn(&str, &str) -> Packet) {
     let network = Network::standard();
     for [source, destination, outer_source, outer_destination] in VERSIONS {
-        let mut dccp = vec![0; 16];
-        dccp[..4].copy_from_slice(&[4, 87, 8, 174]);
-        let mut packets = vec![
-            Packet::tcp(source, destination, b"hello, hnv"),
-            Packet::tcp(source, destination, b""),
-            Packet::udp(source, destination, b"hello, hnv"),
-            Packet::udp(source, destination, b"odd"),
-            Packet::echo(source, destination, b"hello, hnv"),
-        ];
-        for protocol in [33, 136] {
-            packets.push(readdressed(
-                &Packet::raw(source, destination, protocol, &dccp),
-                source,
-                destination,
-            ));
+        let packet = green(&network, packet(source, destination));
+        let expected = readdressed(&packet, outer_source, outer_destination);
+        there_and_back(&network, &packet, &expected);
+    }
+}
+
+#[test]
+fn spec_1_7_4_tcp_and_dccp() {
+    for payload in [&b""[..], b"odd", b"hello, hnv"] {
+        both_versions(|source, destination| Packet::tcp(source, destination, payload));
+    }
+    both_versions(|source, destination| {
+        let dccp = [&[4, 87, 8, 174, 4, 0, 0, 0][..], &[7; 12]].concat();
+        let packet = Packet::raw(source, destination, 33, &dccp);
+        readdressed(&packet, source, destination)
+    });
+}
+
+#[test]
+fn spec_1_7_4_udp_and_udp_lite() {
+    for protocol in [17, 136] {
+        for payload in [&b""[..], b"odd", b"hello, hnv"] {
+            both_versions(|source, destination| {
+                let packet = Packet::udp(source, destination, payload)
+                    .with(|packet| packet.protocol = protocol);
+                readdressed(&packet, source, destination)
+            });
         }
-        // No checksum of theirs covers the addresses.
-        for protocol in [132, 50, 51, 47, 4, 41, 2, 253] {
-            packets.push(Packet::raw(source, destination, protocol, b"some payload"));
-        }
+    }
+}
+
+#[test]
+fn spec_1_7_4_a_udp_checksum_of_zero_is_sent_as_the_other_zero() {
+    let network = Network::standard();
+    for [source, destination, outer_source, outer_destination] in VERSIONS {
+        let with_word =
+            |from: &str, to: &str, word: u16| Packet::udp(from, to, &word.to_be_bytes());
+        let is_zero = |packet: &Packet| packet.transport[6..8] == [0xff; 2];
+        let on_the_wire = (0..=u16::MAX)
+            .map(|word| with_word(outer_source, outer_destination, word))
+            .find(is_zero)
+            .unwrap();
+        let here = (0..=u16::MAX)
+            .map(|word| with_word(source, destination, word))
+            .find(is_zero)
+            .unwrap();
+        let packets = [readdressed(&on_the_wire, source, destination), here];
         for packet in packets {
             let packet = green(&network, packet);
             let expected = readdressed(&packet, outer_source, outer_destination);
@@ -80,24 +108,119 @@ fn transports_are_rewritten_and_restored() {
 }
 
 #[test]
-fn an_absent_udp_checksum_stays_absent() {
+fn spec_1_7_4_icmp_of_ipv4_covers_no_addresses() {
     let network = Network::standard();
-    for [source, destination, outer_source, outer_destination] in VERSIONS {
-        for protocol in [17, 136] {
-            let packet = Packet::udp(source, destination, b"hello").with(|packet| {
-                packet.protocol = protocol;
-                packet.transport[6..8].fill(0);
-            });
-            let packet = green(&network, packet);
-            let expected = readdressed(&packet, outer_source, outer_destination);
-            let expected = expected.with(|packet| packet.transport[6..8].fill(0));
-            there_and_back(&network, &packet, &expected);
-        }
+    let [source, destination, outer_source, outer_destination] = VERSIONS[0];
+    for kind in [0, 8, 9, 10, 13, 14, 17, 18, 30, 40, 255] {
+        let packet = green(
+            &network,
+            Packet::icmp(source, destination, 1, kind, b"hello"),
+        );
+        let expected = readdressed(&packet, outer_source, outer_destination);
+        assert_eq!(expected.transport, packet.transport);
+        there_and_back(&network, &packet, &expected);
     }
 }
 
 #[test]
-fn a_wrong_checksum_stays_wrong() {
+fn spec_1_7_4_icmpv6() {
+    let network = Network::standard();
+    let [source, destination, outer_source, outer_destination] = VERSIONS[1];
+    for kind in [128, 129, 130, 131, 143, 200, 255] {
+        let packet = green(
+            &network,
+            Packet::icmp(source, destination, 58, kind, b"hello"),
+        );
+        let expected = readdressed(&packet, outer_source, outer_destination);
+        assert_ne!(expected.transport, packet.transport);
+        there_and_back(&network, &packet, &expected);
+    }
+}
+
+#[test]
+fn spec_1_7_4_sctp_esp_gre_ip_in_ip_igmp_ah_and_all_others_change_no_byte_of_payload() {
+    for protocol in [132, 50, 47, 4, 41, 2, 51, 46, 59, 112, 253] {
+        both_versions(|source, destination| {
+            Packet::raw(source, destination, protocol, b"some payload")
+        });
+    }
+    // OSPF and PIM of IPv4 cover no addresses.
+    let network = Network::standard();
+    let [source, destination, outer_source, outer_destination] = VERSIONS[0];
+    for protocol in [89, 103] {
+        let packet = Packet::raw(source, destination, protocol, b"some payload");
+        let packet = green(&network, packet);
+        let expected = readdressed(&packet, outer_source, outer_destination);
+        there_and_back(&network, &packet, &expected);
+    }
+}
+
+/// A datagram of this protocol without a checksum, and the same between provider addresses.
+fn without_checksum(network: &Network, protocol: u8, version: [&str; 4]) -> [Packet; 2] {
+    let [source, destination, outer_source, outer_destination] = version;
+    let packet = green(network, Packet::udp(source, destination, b"hello"));
+    let outer = readdressed(&packet, outer_source, outer_destination);
+    [packet, outer].map(|packet| {
+        packet.with(|packet| {
+            packet.protocol = protocol;
+            packet.transport[6..8].fill(0);
+        })
+    })
+}
+
+#[test]
+fn spec_1_7_4_an_absent_udp_checksum_stays_absent() {
+    let network = Network::standard();
+    for version in VERSIONS {
+        let [packet, expected] = without_checksum(&network, 17, version);
+        there_and_back(&network, &packet, &expected);
+    }
+}
+
+#[test]
+fn spec_1_7_4_udp_lite_without_a_checksum_is_left_and_counted() {
+    let network = Network::standard();
+    let mut sender = Nve::new(&network.changes(1));
+    let mut receiver = Nve::new(&network.changes(2));
+    for version in VERSIONS {
+        let [packet, expected] = without_checksum(&network, 136, version);
+        let (frame, wire) = (
+            packet.frame(),
+            expected.between(host_mac(1), host_mac(2)).frame(),
+        );
+        let bytes = frame.len();
+        let fate = sender.take_from_port(4, &frame);
+        assert_eq!(fate, Fate::Transmitted(UplinkId(0), wire.clone()));
+        assert_eq!(
+            sender.counted(),
+            counted_from_port("transmitted 1, checksums_absent", 4, GREEN_1, bytes)
+        );
+        let fate = receiver.take_from_uplink(&wire);
+        assert_eq!(fate, Fate::Delivered(PortId(3), frame));
+        let counted = counted_to_port(3, GREEN_1, bytes);
+        assert_eq!(
+            receiver.counted(),
+            counted.replace("delivered 1", "delivered 1, checksums_absent 1")
+        );
+    }
+}
+
+#[test]
+fn spec_1_7_3_the_flow_label_stays() {
+    let network = Network::standard();
+    let packet = network.datagram("green a", "green b", 1);
+    let mut frame = packet.frame();
+    frame[15..18].copy_from_slice(&[0x0a, 0xbc, 0xde]);
+    let wire = Nve::new(&network.changes(1)).transmits(4, GREEN_1, &frame);
+    assert_eq!(wire[15..18], frame[15..18]);
+    assert_eq!(
+        Nve::new(&network.changes(2)).delivers(3, GREEN_1, &wire),
+        frame
+    );
+}
+
+#[test]
+fn spec_1_7_4_a_wrong_checksum_stays_wrong() {
     let network = Network::standard();
     let mut sender = Nve::new(&network.changes(1));
     let mut receiver = Nve::new(&network.changes(2));
@@ -130,7 +253,7 @@ fn a_wrong_checksum_stays_wrong() {
 }
 
 #[test]
-fn every_fragment_is_rewritten_and_only_the_first_has_a_checksum() {
+fn spec_1_7_6_every_fragment_is_rewritten_and_only_the_first_has_a_checksum() {
     let network = Network::standard();
     for [source, destination, outer_source, outer_destination] in VERSIONS {
         let whole = green(&network, Packet::udp(source, destination, &[7; 64]));
@@ -158,7 +281,7 @@ fn every_fragment_is_rewritten_and_only_the_first_has_a_checksum() {
 }
 
 #[test]
-fn options_and_extension_headers_are_carried() {
+fn spec_1_7_7_options_and_extension_headers_are_carried() {
     let network = Network::standard();
     let [source, destination, outer_source, outer_destination] = VERSIONS[0];
     let options = Packet::tcp(source, destination, b"x")
@@ -182,7 +305,7 @@ fn options_and_extension_headers_are_carried() {
 }
 
 #[test]
-fn class_and_ttl_and_identification_stay() {
+fn spec_1_7_8_class_and_ttl_and_identification_stay() {
     let network = Network::standard();
     for [source, destination, outer_source, outer_destination] in VERSIONS {
         let packet = Packet::udp(source, destination, b"x").with(|packet| {
@@ -218,7 +341,7 @@ fn padding_and_priority_tag_do_not_travel() {
 }
 
 #[test]
-fn a_machines_own_mac_may_leave_the_host() {
+fn spec_1_7_2_a_machines_own_mac_may_leave_the_host() {
     let network =
         Network::standard().with(|network| network.machine_mut("green a").use_vm_mac = true);
     let mut sender = Nve::new(&network.changes(1));
@@ -235,7 +358,7 @@ fn a_machines_own_mac_may_leave_the_host() {
 }
 
 #[test]
-fn a_vlan_on_the_provider_address_is_written_and_demanded() {
+fn spec_1_7_2_a_vlan_on_the_provider_address_is_written_and_demanded() {
     let network = Network::standard().with(|network| network.vlan = Some(5));
     let mut receiver = Nve::new(&network.changes(2));
     for version in 0..2 {
@@ -252,7 +375,7 @@ fn a_vlan_on_the_provider_address_is_written_and_demanded() {
 }
 
 #[test]
-fn between_subnets_the_sender_counts_down_and_the_receiver_sees_the_router() {
+fn spec_1_7_inbound_between_subnets_the_sender_counts_down_and_the_receiver_sees_the_router() {
     let network = Network::standard();
     let green_c = network.machine("green c").mac;
     let mut sender = Nve::new(&network.changes(1));
@@ -283,7 +406,7 @@ fn on_the_same_host_nothing_is_rewritten() {
 }
 
 #[test]
-fn one_record_under_rewrite_is_not_enough() {
+fn spec_1_7_1_one_record_under_rewrite_is_not_enough() {
     for encapsulated in ["green a", "green b"] {
         let network =
             Network::standard().with(|network| network.machine_mut(encapsulated).rewrite.clear());
@@ -299,7 +422,7 @@ fn one_record_under_rewrite_is_not_enough() {
 }
 
 #[test]
-fn a_tenants_own_gre_to_its_provider_address_is_its_own() {
+fn spec_1_7_inbound_a_tenants_own_gre_to_its_provider_address_is_its_own() {
     let network = Network::standard();
     let inner = network.datagram("red a", "red b", 0).frame();
     let packet = Packet::raw(
@@ -317,7 +440,7 @@ fn a_tenants_own_gre_to_its_provider_address_is_its_own() {
 }
 
 #[test]
-fn the_wire_must_lead_to_the_host_that_owns_the_address() {
+fn spec_1_7_inbound_the_wire_must_lead_to_the_host_that_owns_the_address() {
     let network = Network::standard();
     let wire = Nve::new(&network.changes(1)).transmits(
         4,
@@ -334,7 +457,7 @@ fn the_wire_must_lead_to_the_host_that_owns_the_address() {
 }
 
 #[test]
-fn the_sender_must_be_a_rewritten_machine_of_the_same_domain() {
+fn spec_1_7_inbound_the_sender_must_be_a_rewritten_machine_of_the_same_domain() {
     let network = Network::standard();
     let packet = network.datagram("green a", "green b", 0);
     let mut receiver = Nve::new(&network.changes(2));
@@ -371,7 +494,7 @@ fn the_sender_must_be_a_rewritten_machine_of_the_same_domain() {
 }
 
 #[test]
-fn peered_domains_rewrite_to_each_other_as_far_as_the_peering_goes() {
+fn spec_1_7_inbound_peered_domains_rewrite_to_each_other_as_far_as_the_peering_goes() {
     let network = Network::standard().with(|network| {
         network.subnets[3].2 = vec!["10.9.0.0/24", "2001:db8:9::/64"];
         network.machine_mut("red a").addresses = vec!["10.9.0.5"];

@@ -31,7 +31,7 @@ const V4: (&str, &str) = ("10.0.0.5", "10.0.0.7");
 const V6: (&str, &str) = ("2001:db8:1::5", "2001:db8:1::7");
 
 #[test]
-fn address_lists_in_ipv4_options() {
+fn spec_1_7_7_address_lists_in_ipv4_options() {
     for kind in [131, 137, 7] {
         let packet = Packet::udp(V4.0, V4.1, b"x");
         let packet = packet.with(|packet| packet.ipv4_options = vec![kind, 7, 4, 10, 0, 0, 1, 0]);
@@ -40,7 +40,7 @@ fn address_lists_in_ipv4_options() {
 }
 
 #[test]
-fn address_lists_in_ipv6_extension_headers() {
+fn spec_1_7_7_address_lists_in_ipv6_extension_headers() {
     let home_address = [&[0, 2, 1, 2, 0, 0, 201, 16][..], &[0x20; 16]].concat();
     for (number, header) in [
         (43, vec![0, 0, 0, 0, 0, 0, 0, 0]),
@@ -55,7 +55,7 @@ fn address_lists_in_ipv6_extension_headers() {
 }
 
 #[test]
-fn a_chain_of_extension_headers_without_end() {
+fn spec_1_7_7_a_chain_of_extension_headers_without_end() {
     let padding = vec![0, 0, 1, 4, 0, 0, 0, 0];
     let packet = Packet::udp(V6.0, V6.1, b"x");
     let packet = packet.with(|packet| packet.extensions = vec![(60, padding); 9]);
@@ -63,7 +63,7 @@ fn a_chain_of_extension_headers_without_end() {
 }
 
 #[test]
-fn routing_protocols_of_ipv6() {
+fn spec_1_7_4_routing_protocols_of_ipv6() {
     for protocol in [89, 103] {
         refused_both_ways(
             Packet::raw(V6.0, V6.1, protocol, &[0; 24]),
@@ -73,7 +73,7 @@ fn routing_protocols_of_ipv6() {
 }
 
 #[test]
-fn a_first_fragment_must_hold_its_checksum() {
+fn spec_1_7_6_a_first_fragment_must_hold_its_checksum() {
     for (protocol, least) in [(6, 18), (17, 8), (58, 4)] {
         for length in [0, least - 1] {
             if protocol != 58 {
@@ -90,10 +90,24 @@ fn a_first_fragment_must_hold_its_checksum() {
 }
 
 #[test]
-fn no_fragment_may_replace_the_flags_of_tcp() {
+fn spec_1_7_6_no_fragment_may_replace_the_flags_of_tcp() {
     for (source, destination) in [V4, V6] {
         let packet = Packet::raw(source, destination, 6, &[0; 32]);
         let packet = packet.with(|packet| packet.fragment = 0x2001);
         refused_both_ways(packet, DropReason::TinyFragment);
     }
+}
+
+#[test]
+fn spec_1_7_not_carried_are_other_protocols_and_tags() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(1));
+    let packet = network.datagram("green a", "green b", 0);
+    let tagged = packet
+        .clone()
+        .with(|packet| packet.tags = vec![(0x8100, 5)]);
+    host.refuses(4, GREEN_1, &tagged.frame(), DropReason::VmVlan);
+    let mut frame = packet.frame();
+    frame[12..14].copy_from_slice(&[0x88, 0xb5]);
+    host.refuses(4, GREEN_1, &frame, DropReason::Ethertype);
 }
