@@ -1,8 +1,10 @@
 //! Work that a NIC may still have to do, or has already done, carried beside each frame; and the same work in
-//! software: [`SuperFrame`] cuts, [`PartialChecksum::complete`] finishes checksums.
+//! software: [`SuperFrame`] cuts, [`Merger`] merges, [`PartialChecksum::complete`] finishes checksums, [`rss_hash`] and
+//! [`QueueFilters`] choose queues.
 
 mod checksum;
 mod headers;
+mod merge;
 mod rss;
 mod segment;
 mod toeplitz;
@@ -10,6 +12,7 @@ mod tunnel;
 mod vmq;
 
 pub use checksum::ChecksumOutOfBounds;
+pub use merge::{MERGED_ROOM, MergeFrame, MergeLimits, MergeSlot, Merged, Merger, Offer};
 pub use rss::{HashTypes, IndirectionTable, NoPowerOfTwo, RssHash, rss_hash};
 pub use segment::{
     InvalidSuperFrame, LONGEST_HEADERS, Segment, SegmentError, SegmentLimits, Segments, SuperFrame,

@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod merge_properties;
+mod mergers;
+mod merging;
 mod refused_segmentation;
 mod rss;
 mod segment_properties;

@@ -12,8 +12,9 @@ use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::{
     ByteTable, ChecksumOutOfBounds, FilterRefused, HashTypes, IndirectionTable, InvalidSuperFrame,
-    NibbleTable, Offload, PartialChecksum, QueueFilter, QueueFilters, RssHash, SegmentError,
-    SegmentLimits, SuperFrame, Toeplitz, ToeplitzKey, rss_hash,
+    MERGED_ROOM, MergeFrame, Merged, Merger, NibbleTable, Offer, Offload, PartialChecksum,
+    QueueFilter, QueueFilters, RssHash, SegmentError, SegmentLimits, SuperFrame, Toeplitz,
+    ToeplitzKey, rss_hash,
 };
 use netvirt_core::policy::{
     CustomerRoute, HostAddress, LookupRecord, NextHop, Policies, Policy, Refused, Transaction,
@@ -173,6 +174,14 @@ entry_points! {
     fn queue_filters_queue(filters: &QueueFilters<'_>, window: &[u8], length: usize) -> Option<u16> {
         filters.queue(window, length)
     }
+}
+
+entry_points! {
+    fn merger_offer(merger: &mut Merger<'_>, frame: &MergeFrame<'_>) -> Offer { merger.offer(frame) }
+    fn merger_take(merger: &mut Merger<'_>, slot: usize, out: &mut [u8; MERGED_ROOM]) -> Option<Merged> {
+        merger.take(slot, out)
+    }
+    fn merger_oldest(merger: &Merger<'_>) -> Option<usize> { merger.oldest() }
 }
 
 entry_points! {
