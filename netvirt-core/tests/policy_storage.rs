@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 
@@ -153,6 +154,29 @@ fn random_records(seed: u64) -> Vec<LookupRecord> {
         .collect()
 }
 
+/// The hosts that each subnet's broadcast goes to.
+fn members(policy: &Policy<'_>) -> BTreeSet<(u32, u32)> {
+    let members = policy.subnets().flat_map(|(vsid, _)| {
+        let hosts = policy.subnet_hosts(vsid);
+        hosts.map(move |host| (vsid.get(), host.0))
+    });
+    let members: Vec<_> = members.collect();
+    let distinct: BTreeSet<_> = members.iter().copied().collect();
+    assert_eq!(distinct.len(), members.len(), "each host once");
+    distinct
+}
+
+fn members_of_records(policy: &Policy<'_>) -> BTreeSet<(u32, u32)> {
+    let records = policy.lookup_records();
+    let tunnelled = records.filter(|record| !matches!(record.method, Method::Rewrite { .. }));
+    tunnelled
+        .filter_map(|record| match record.location {
+            Location::Host(host) => Some((record.vsid.get(), host.0)),
+            Location::Port(_) => None,
+        })
+        .collect()
+}
+
 #[test]
 fn twenty_thousand_random_fillings_fit() {
     static STORAGE: Mutex<Profile256> = Mutex::new(Profile256::new());
@@ -170,6 +194,7 @@ fn twenty_thousand_random_fillings_fit() {
             .apply(&Transaction::new(writer.finish()))
             .unwrap_or_else(|refused| panic!("filling {filling}: {refused}"));
         assert_eq!(policy.lookup_records().count(), RECORDS);
+        assert_eq!(members(&policy), members_of_records(&policy));
     }
 }
 

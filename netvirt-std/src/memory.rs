@@ -8,8 +8,9 @@ use netvirt_core::datapath::Worker;
 use netvirt_core::edit::Template;
 use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{
-    Change, Domain, Host, HostAddress, Location, NeighbourEntry, Path, Peering, Place, Policies,
-    Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet, TableName,
+    Change, Domain, Host, HostAddress, Location, Member, NeighbourEntry, Path, Peering, Place,
+    Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet,
+    TableName,
 };
 use netvirt_core::table::{
     Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
@@ -126,6 +127,11 @@ impl HostCapacity {
         self.customer_routes.saturating_mul(4)
     }
 
+    /// The most (subnet, host) pairs that there can be: a host is a member of a subnet by its records.
+    pub(crate) fn members(&self) -> usize {
+        self.records.min(self.subnets.saturating_mul(self.hosts))
+    }
+
     fn storage(&self) -> PolicyStorage<'static> {
         PolicyStorage {
             record_tags: tags(self.records),
@@ -150,6 +156,8 @@ impl HostCapacity {
             provider_routes: places(self.provider_routes),
             neighbour_tags: tags(self.neighbours),
             neighbours: slots(self.neighbours, NeighbourEntry::VACANT),
+            member_tags: tags(self.members()),
+            members: slots(self.members(), Member::VACANT),
         }
     }
 
@@ -218,6 +226,7 @@ impl HostCapacity {
                 TableName::Neighbours,
                 exact::<NeighbourEntry>(self.neighbours),
             ),
+            (TableName::SubnetMembers, exact::<Member>(self.members())),
         ];
         tables.map(|(table, bytes)| (table.name(), bytes)).to_vec()
     }

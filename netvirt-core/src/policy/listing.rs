@@ -58,6 +58,19 @@ impl Policy<'_> {
         })
     }
 
+    /// The ports of a virtual subnet: where its broadcast and multicast go on this host, in this order.
+    pub fn subnet_ports(&self, vsid: Vsid) -> impl Iterator<Item = PortId> {
+        let subnet = self.subnet_of(vsid).into_iter();
+        subnet.flat_map(|number| self.ports_of(number))
+    }
+
+    /// The other hosts that the broadcast and multicast of a virtual subnet go to, in this order: those of its records
+    /// that are reached through a tunnel.
+    pub fn subnet_hosts(&self, vsid: Vsid) -> impl Iterator<Item = HostId> {
+        let subnet = self.subnet_of(vsid).into_iter();
+        subnet.flat_map(|number| self.hosts_of(number))
+    }
+
     /// The customer routes, domain by domain, in the order of family, prefix and metric.
     pub fn customer_routes(&self) -> impl Iterator<Item = CustomerRoute> {
         self.domains()

@@ -4,6 +4,7 @@ mod apply;
 mod change;
 mod copies;
 mod listing;
+mod members;
 mod networks;
 mod next_hop;
 mod provider;
@@ -18,6 +19,7 @@ mod transaction;
 
 pub use change::*;
 pub use copies::{Policies, Prepared};
+pub use members::Member;
 pub(crate) use networks::RouteKind;
 pub use networks::{Domain, PortEntry, Route, Subnet};
 pub use next_hop::NextHop;

@@ -3,7 +3,7 @@
 use super::change::RouteTarget;
 use super::record::Gateway;
 use super::slab::Place;
-use crate::address::{AddressBits, CustomerAddress, Family, MacAddress, Prefix, Vsid};
+use crate::address::{AddressBits, CustomerAddress, Family, MacAddress, PortId, Prefix, Vsid};
 use crate::table::Run;
 
 /// The first on-link prefix of a family, for the common question whether an address is in the subnet.
@@ -59,6 +59,14 @@ pub struct Subnet {
     pub(crate) domain: u32,
     /// Records, routes and ports that stand on it.
     pub(super) users: u32,
+    /// Number + 1 of the first of its ports, each of which names the next.
+    pub(super) first_port: u32,
+    /// Number + 1 of the first of the other hosts with machines in it that are reached through a tunnel.
+    pub(super) first_host: u32,
+    /// How many such hosts there are.
+    pub(crate) hosts: u32,
+    /// Records of machines on other hosts that are reached by rewrite.
+    pub(crate) rewritten: u32,
 }
 
 impl Subnet {
@@ -78,6 +86,10 @@ impl Subnet {
             Family::Ipv4 => ipv4.contains(address),
             Family::Ipv6 => ipv6.contains(address),
         }
+    }
+
+    pub(super) fn first_port(&self) -> Option<PortId> {
+        self.first_port.checked_sub(1).map(PortId)
     }
 
     /// The first on-link prefix of a family.
@@ -115,6 +127,10 @@ impl Place for Subnet {
         vsid: 0,
         domain: 0,
         users: 0,
+        first_port: 0,
+        first_host: 0,
+        hosts: 0,
+        rewritten: 0,
     };
     fn is_vacant(&self) -> bool {
         self.vsid == 0
@@ -302,6 +318,15 @@ pub struct PortEntry {
     pub(crate) gateway: bool,
     /// Records that stand on it.
     pub(super) users: u32,
+    /// Number + 1 of the next port of the subnet; 0 if it is the last.
+    pub(super) next: u32,
+}
+
+impl PortEntry {
+    /// The next port of the subnet.
+    pub(super) fn next_port(&self) -> Option<PortId> {
+        self.next.checked_sub(1).map(PortId)
+    }
 }
 
 impl Place for PortEntry {
@@ -312,6 +337,7 @@ impl Place for PortEntry {
         present: false,
         gateway: false,
         users: 0,
+        next: 0,
     };
     fn is_vacant(&self) -> bool {
         !self.present

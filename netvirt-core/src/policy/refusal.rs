@@ -57,6 +57,8 @@ pub enum TableName {
     ProviderRoutes,
     /// Neighbours.
     Neighbours,
+    /// Hosts of a subnet, once for each subnet that a host has machines in.
+    SubnetMembers,
 }
 
 impl TableName {
@@ -76,6 +78,7 @@ impl TableName {
             Self::ProviderAddresses => "provider addresses",
             Self::ProviderRoutes => "provider routes",
             Self::Neighbours => "neighbours",
+            Self::SubnetMembers => "hosts of each subnet",
         }
     }
 }

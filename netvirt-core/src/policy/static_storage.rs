@@ -3,6 +3,7 @@
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute};
+use super::members::Member;
 use super::networks::{Domain, PortEntry, Route, Subnet};
 use super::provider::{Host, NeighbourEntry, Path};
 use super::record::Record;
@@ -15,6 +16,8 @@ use crate::table::{Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket
 const GROUP: usize = 8;
 /// Two buckets always have a slot for each thing of a group, however their hashes fall.
 const BUCKETS_PER_GROUP: usize = 2;
+/// A host can have machines in each subnet.
+const MEMBER_BUCKETS: usize = buckets_for(GROUP * GROUP);
 const ROUTES_PER_GROUP: usize = 2 * GROUP;
 /// A route needs at most two intervals, as a destination and as a source.
 const INTERVALS_PER_GROUP: usize = 4 * ROUTES_PER_GROUP;
@@ -31,7 +34,7 @@ type Slots<T> = [T; SLOTS_PER_BUCKET];
 /// - `HOST_GROUPS`: for each, 8 other hosts, 8 provider addresses of theirs, and at least 8 neighbours;
 /// - `PORTS`: ports of this host, numbered from 0.
 ///
-/// There is room for 4 provider addresses and 4 provider routes of this host.
+/// Every host can have machines in every subnet. There is room for 4 provider addresses and 4 provider routes of this host.
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -73,15 +76,17 @@ pub struct StaticStorage<
     paths: [[Option<Path>; GROUP]; HOST_GROUPS],
     neighbour_tags: [[TagBucket; BUCKETS_PER_GROUP]; HOST_GROUPS],
     neighbours: [[Slots<NeighbourEntry>; BUCKETS_PER_GROUP]; HOST_GROUPS],
+    member_tags: [[[TagBucket; MEMBER_BUCKETS]; HOST_GROUPS]; SUBNET_GROUPS],
+    members: [[[Slots<Member>; MEMBER_BUCKETS]; HOST_GROUPS]; SUBNET_GROUPS],
     ports: [PortEntry; PORTS],
     provider_addresses: [Option<HostAddress>; OWN_ADDRESSES],
     provider_routes: [Option<ProviderRoute>; PROVIDER_ROUTES],
 }
 
-/// Room for 256 lookup records of any mix, 8 subnets, 16 hosts and 64 ports, in 32 KiB a copy.
+/// Room for 256 lookup records of any mix, 8 subnets, 16 hosts and 64 ports, in 34 KiB a copy.
 pub type Profile256 = StaticStorage<{ buckets_for(256) }, 1, 2, 64>;
 
-const _: () = assert!(size_of::<Profile256>() <= 32 * 1024);
+const _: () = assert!(size_of::<Profile256>() <= 34 * 1024);
 
 impl<
     const RECORD_BUCKETS: usize,
@@ -116,6 +121,8 @@ impl<
             paths: [[None; _]; _],
             neighbour_tags: [[TagBucket::EMPTY; _]; _],
             neighbours: [[[NeighbourEntry::VACANT; _]; _]; _],
+            member_tags: [[[TagBucket::EMPTY; _]; _]; _],
+            members: [[[[Member::VACANT; _]; _]; _]; _],
             ports: [PortEntry::VACANT; _],
             provider_addresses: [None; _],
             provider_routes: [None; _],
@@ -154,6 +161,16 @@ impl<
                 neighbour_tags: emptied(self.neighbour_tags.as_flattened_mut(), TagBucket::EMPTY),
                 neighbours: ManagedSlice::Borrowed(
                     self.neighbours.as_flattened_mut().as_flattened_mut(),
+                ),
+                member_tags: emptied(
+                    self.member_tags.as_flattened_mut().as_flattened_mut(),
+                    TagBucket::EMPTY,
+                ),
+                members: ManagedSlice::Borrowed(
+                    self.members
+                        .as_flattened_mut()
+                        .as_flattened_mut()
+                        .as_flattened_mut(),
                 ),
             },
             seed,

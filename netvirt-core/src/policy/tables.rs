@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute, Settings};
+use super::members::{Member, linked, member_key};
 use super::networks::{Domain, PortEntry, Route, Subnet};
 use super::next_hop::NextHop;
 use super::provider::{Host, NeighbourEntry, Path, PathId};
@@ -50,6 +51,8 @@ pub struct PolicyStorage<'s> {
     pub provider_routes: ManagedSlice<'s, Option<ProviderRoute>>,
     pub neighbour_tags: ManagedSlice<'s, TagBucket>,
     pub neighbours: ManagedSlice<'s, NeighbourEntry>,
+    pub member_tags: ManagedSlice<'s, TagBucket>,
+    pub members: ManagedSlice<'s, Member>,
 }
 
 /// One copy of the policy. Packets read it; only a [`Transaction`](super::Transaction) changes it.
@@ -73,6 +76,7 @@ pub struct Policy<'s> {
     pub(super) provider_addresses: Slab<'s, Option<HostAddress>>,
     pub(super) provider_routes: Slab<'s, Option<ProviderRoute>>,
     pub(super) neighbours: ExactTable<'s, NeighbourEntry>,
+    pub(super) members: ExactTable<'s, Member>,
     /// Domains are to be rebuilt before the copy may be read.
     pub(super) domains_dirty: bool,
     /// Paths are to be resolved again before the copy may be read.
@@ -105,6 +109,7 @@ impl<'s> Policy<'s> {
             provider_addresses: Slab::new(storage.provider_addresses),
             provider_routes: Slab::new(storage.provider_routes),
             neighbours: ExactTable::new(storage.neighbour_tags, storage.neighbours, seed),
+            members: ExactTable::new(storage.member_tags, storage.members, seed),
             domains_dirty: false,
             paths_dirty: false,
             has_ipv6_subnets: false,
@@ -126,7 +131,7 @@ impl<'s> Policy<'s> {
         self.capacities() == other.capacities()
     }
 
-    fn capacities(&self) -> [usize; 17] {
+    fn capacities(&self) -> [usize; 18] {
         [
             self.records.capacity(),
             self.rewrite.capacity(),
@@ -145,6 +150,7 @@ impl<'s> Policy<'s> {
             self.provider_addresses.capacity(),
             self.provider_routes.capacity(),
             self.neighbours.capacity(),
+            self.members.capacity(),
         ]
     }
 
@@ -178,6 +184,7 @@ impl<'s> Policy<'s> {
             .copy_from(&other.provider_addresses)?;
         self.provider_routes.copy_from(&other.provider_routes)?;
         self.neighbours.copy_from(&other.neighbours)?;
+        self.members.copy_from(&other.members)?;
         self.domains_dirty = other.domains_dirty;
         self.paths_dirty = other.paths_dirty;
         self.has_ipv6_subnets = other.has_ipv6_subnets;
@@ -264,6 +271,22 @@ impl Policy<'_> {
         let find = |gateway: Gateway| self.records.get(&gateway.key()?);
         core::iter::successors(find(domain.first_gateway), move |record| {
             find(record.next_gateway())
+        })
+    }
+
+    /// The ports of a subnet, the last that was added first.
+    pub(crate) fn ports_of(&self, subnet: u32) -> impl Iterator<Item = PortId> {
+        let first = self.subnet(subnet).and_then(Subnet::first_port);
+        core::iter::successors(first, |port| self.port(*port)?.next_port())
+    }
+
+    /// The other hosts that have machines in a subnet which are reached through a tunnel.
+    pub(crate) fn hosts_of(&self, subnet: u32) -> impl Iterator<Item = HostId> {
+        let first = self
+            .subnet(subnet)
+            .and_then(|subnet| linked(subnet.first_host));
+        core::iter::successors(first, move |host| {
+            linked(self.members.get(&member_key(subnet, *host))?.next)
         })
     }
 

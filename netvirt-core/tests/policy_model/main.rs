@@ -26,6 +26,7 @@ const TIGHT: Capacities = Capacities {
     provider_addresses: 2,
     provider_routes: 2,
     neighbours: 8,
+    members: 8,
 };
 
 /// Something of everything, so that random changes have something to meet.
@@ -85,7 +86,9 @@ fn step(policies: &mut Policies<'_>, model: &mut Model, changes: &[Change], abor
             }
         }
     }
-    assert_eq!(Model::of(&Dump::of_both(policies)), *model);
+    let dump = Dump::of_both(policies);
+    assert_eq!(Model::of(&dump), *model);
+    model.assert_members(&dump);
 }
 
 /// Takes everything down, the last first.
@@ -190,7 +193,9 @@ fn run(capacities: Capacities, transactions: &[(Vec<Change>, bool)], in_one: boo
         up.iter().for_each(|change| expected.change(change));
         apply(&mut policies, &up).unwrap_or_else(|refused| panic!("{refused}"));
         model = expected;
-        assert_eq!(Model::of(&Dump::of_both(&mut policies)), model);
+        let dump = Dump::of_both(&mut policies);
+        assert_eq!(Model::of(&dump), model);
+        model.assert_members(&dump);
     }
 }
 

@@ -185,6 +185,30 @@ impl Model {
         count as u32
     }
 
+    /// The broadcast of each subnet goes to its ports, and to the hosts of its records that are reached by NVGRE.
+    pub fn assert_members(&self, dump: &Dump) {
+        for (vsid, ports) in &dump.subnet_ports {
+            let expected = self.ports.values().filter(|port| port.vsid == Some(*vsid));
+            assert_eq!(
+                distinct(ports.iter().copied()),
+                distinct(expected.map(|port| port.port))
+            );
+        }
+        for (vsid, hosts) in &dump.subnet_hosts {
+            let expected: HashSet<_> = self
+                .records
+                .values()
+                .filter(|record| record.vsid == *vsid)
+                .filter(|record| !matches!(record.method, Method::Rewrite { .. }))
+                .filter_map(|record| match record.location {
+                    Location::Host(host) => Some(host),
+                    Location::Port(_) => None,
+                })
+                .collect();
+            assert_eq!(distinct(hosts.iter().copied()), expected);
+        }
+    }
+
     /// What must hold whatever was said.
     pub fn assert_legal(&self) {
         for domain in self.subnets.values() {

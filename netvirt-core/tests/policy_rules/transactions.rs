@@ -435,6 +435,31 @@ fn a_full_table_says_its_name() {
                 }),
             ),
         ),
+        (
+            TableName::SubnetMembers,
+            Capacities {
+                members: 8,
+                ..roomy
+            },
+            // Both subnets have machines on host 2 already.
+            with(
+                two(),
+                (30..37).flat_map(|n| {
+                    let host = HostId(n);
+                    let address = format!("10.0.0.{n}");
+                    [
+                        Change::AddHost(host),
+                        Change::AddHostAddress(host, pa(&format!("192.168.4.{n}"))),
+                        Change::AddRecord(record(
+                            BLUE_VSID,
+                            &address,
+                            "0606000000ff",
+                            Location::Host(host),
+                        )),
+                    ]
+                }),
+            ),
+        ),
     ];
     for (table, capacities, changes) in cases {
         let refused = overflow(capacities, changes);

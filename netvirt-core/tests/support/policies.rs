@@ -31,6 +31,7 @@ pub struct Capacities {
     pub provider_addresses: usize,
     pub provider_routes: usize,
     pub neighbours: usize,
+    pub members: usize,
 }
 
 impl Capacities {
@@ -49,6 +50,7 @@ impl Capacities {
         provider_addresses: 8,
         provider_routes: 16,
         neighbours: 64,
+        members: 256,
     };
 
     /// An empty copy of a policy.
@@ -77,6 +79,8 @@ impl Capacities {
                 provider_routes: places(self.provider_routes),
                 neighbour_tags: tags(self.neighbours),
                 neighbours: slots(self.neighbours, NeighbourEntry::VACANT),
+                member_tags: tags(self.members),
+                members: slots(self.members, Member::VACANT),
             },
             Seed::new(1, 2),
         )
@@ -312,6 +316,8 @@ pub struct Dump {
     pub provider_addresses: Vec<HostAddress>,
     pub provider_routes: Vec<ProviderRoute>,
     pub neighbours: Vec<Neighbour>,
+    pub subnet_ports: Vec<(Vsid, Vec<PortId>)>,
+    pub subnet_hosts: Vec<(Vsid, Vec<HostId>)>,
 }
 
 impl Dump {
@@ -331,6 +337,14 @@ impl Dump {
             provider_addresses: policy.provider_addresses().copied().collect(),
             provider_routes: policy.provider_routes().collect(),
             neighbours: policy.neighbours().collect(),
+            subnet_ports: policy
+                .subnets()
+                .map(|(vsid, _)| (vsid, policy.subnet_ports(vsid).collect()))
+                .collect(),
+            subnet_hosts: policy
+                .subnets()
+                .map(|(vsid, _)| (vsid, policy.subnet_hosts(vsid).collect()))
+                .collect(),
         }
     }
 

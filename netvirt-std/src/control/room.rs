@@ -44,6 +44,7 @@ const fn number_of(table: TableName, capacity: &HostCapacity) -> Option<usize> {
         TableName::ProviderAddresses => capacity.provider_addresses,
         TableName::ProviderRoutes => capacity.provider_routes,
         TableName::Neighbours => capacity.neighbours,
+        TableName::SubnetMembers => capacity.members(),
         _ => return None,
     })
 }

@@ -225,6 +225,8 @@ fn bytes_of_tables_are_those_of_their_storage() {
         provider_routes,
         neighbour_tags,
         neighbours,
+        member_tags,
+        members,
     } = &capacity.storage();
     let expected = [
         size_of_val(&**record_tags) + size_of_val(&**records),
@@ -243,6 +245,7 @@ fn bytes_of_tables_are_those_of_their_storage() {
         size_of_val(&**provider_addresses),
         size_of_val(&**provider_routes),
         size_of_val(&**neighbour_tags) + size_of_val(&**neighbours),
+        size_of_val(&**member_tags) + size_of_val(&**members),
     ];
     let bytes: Vec<_> = capacity
         .bytes_of_tables()

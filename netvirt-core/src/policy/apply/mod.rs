@@ -1,5 +1,6 @@
 //! Changing a copy that no packet reads.
 
+mod members;
 mod networks;
 mod provider;
 mod records;

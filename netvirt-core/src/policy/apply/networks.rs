@@ -102,6 +102,7 @@ impl Policy<'_> {
             present: true,
             gateway: false,
             users: 0,
+            next: 0,
         };
         let place = self
             .ports
@@ -119,6 +120,7 @@ impl Policy<'_> {
         *place = entry;
         if let Some(subnet) = subnet {
             self.use_subnet(subnet, 1);
+            self.link_port(port.port, subnet);
         }
         Ok(())
     }
@@ -131,10 +133,11 @@ impl Policy<'_> {
         if entry.users != 0 {
             return Err(Refusal::InUse(Missing::Port(port), entry.users));
         }
-        self.ports.remove(port.index());
         if entry.vsid != 0 {
+            self.unlink_port(port, entry.subnet);
             self.use_subnet(entry.subnet, -1);
         }
+        self.ports.remove(port.index());
         Ok(())
     }
 

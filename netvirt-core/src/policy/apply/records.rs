@@ -34,6 +34,7 @@ impl Policy<'_> {
         let mut entry = Record::new(record, subnet);
         entry.provider = self.provider_number(&entry);
         self.insert_record(entry)?;
+        self.join(record, subnet)?;
         self.use_record(record, subnet, 1);
         if record.kind == RecordKind::GatewayWildcard {
             self.link_gateway(record, subnet);
@@ -93,6 +94,7 @@ impl Policy<'_> {
         {
             self.rewrite.remove(&key, slot);
         }
+        self.part(&record, subnet);
         self.use_record(&record, subnet, -1);
         Ok(subnet)
     }
