@@ -59,12 +59,15 @@ impl TokenBucket {
 pub struct PortLimits {
     /// ICMP errors that it is answered with.
     pub(crate) errors: TokenBucket,
+    /// Broadcast and multicast that it sends.
+    pub(crate) storm: TokenBucket,
 }
 
 impl PortLimits {
     /// Nothing used yet.
     pub const FULL: Self = Self {
         errors: TokenBucket::FULL,
+        storm: TokenBucket::FULL,
     };
 }
 

@@ -39,6 +39,11 @@ events! {
     ErrorSent => "errors_sent",
     /// A refusal was not answered, because the port was answered as often as its limit allows.
     ErrorSuppressed => "errors_suppressed",
+    /// A copy of a frame for many. Unlike other events it comes as often as there are copies.
+    Copy => "copies",
+    /// A copy of a frame for many that could not be carried: its path is missing or too small, there are more of them than one
+    /// frame is copied to, or they are for machines that are reached by rewrite, which count as one.
+    CopyLost => "copies_lost",
 }
 
 impl Event {
@@ -54,7 +59,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// The events of one frame, each at most once.
+/// The events of one frame, each at most once. Its copies are not among them.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
 pub struct Events(u16);
 

@@ -8,7 +8,7 @@ pub use event::{Event, Events};
 use managed::ManagedSlice;
 
 use crate::address::{PortId, Vsid};
-use crate::datapath::{DropReason, Frame, Ingress, Outcome, Verdict};
+use crate::datapath::{DropReason, Frame, Ingress, Outcome, Replica, Verdict};
 use crate::policy::Policy;
 
 /// Frames and their bytes.
@@ -88,6 +88,7 @@ impl Totals {
         match outcome {
             Outcome::Deliver { .. } => &mut self.delivered,
             Outcome::Transmit { .. } => &mut self.transmitted,
+            Outcome::Replicate(_) => &mut self.replicated,
             Outcome::Reply(_) => &mut self.replied,
             Outcome::Punt(_) => &mut self.punted,
             Outcome::Hold { .. } => &mut self.held,
@@ -245,10 +246,53 @@ impl<'s> Counters<'s> {
     #[cold]
     fn count_events(&mut self, events: Events) {
         for event in events.iter() {
-            if let Some(counter) = self.events.get_mut(event.index()) {
-                *counter = counter.wrapping_add(1);
+            self.count_event(event, 1);
+        }
+    }
+
+    fn count_event(&mut self, event: Event, times: u64) {
+        if let Some(counter) = self.events.get_mut(event.index()) {
+            *counter = counter.wrapping_add(times);
+        }
+    }
+
+    /// Counts the copies of a frame for many. The frame itself is counted beside them.
+    pub(crate) fn count_copies<'r>(
+        &mut self,
+        frame: &Frame<'_>,
+        copies: impl Iterator<Item = Replica<'r>>,
+    ) {
+        for replica in copies {
+            match replica {
+                Replica::Lost { copies, .. } => self.count_event(Event::CopyLost, copies.into()),
+                Replica::Deliver { port, .. } => {
+                    self.count_event(Event::Copy, 1);
+                    if let Some(port) = self.ports.get_mut(port.index()) {
+                        port.delivered.add(frame.length);
+                    }
+                }
+                Replica::Transmit { .. } | Replica::Hold { .. } => self.count_event(Event::Copy, 1),
             }
         }
+    }
+
+    /// Takes a copy of a frame for many back that the adapter could not handle as decided: it was lost after all.
+    pub fn lost_copy(&mut self, frame: &Frame<'_>, replica: &Replica<'_>) {
+        if let Replica::Lost { .. } = replica {
+            return;
+        }
+        if let Replica::Deliver { port, .. } = replica
+            && let Some(port) = self.ports.get_mut(port.index())
+        {
+            port.delivered.take_back(frame.length);
+        }
+        self.lost_held_copy();
+    }
+
+    /// Takes a copy of a frame for many back that was held and could not be sent.
+    pub fn lost_held_copy(&mut self) {
+        self.take_back_event(Event::Copy);
+        self.count_event(Event::CopyLost, 1);
     }
 
     /// Takes a frame back that the adapter could not handle as decided: it was dropped after all. If it was refused before,

@@ -6,7 +6,7 @@ use super::job::{Heading, Job, Stage};
 use super::reason::DropReason;
 use super::refusal::Refusal;
 use super::verdict::{Outcome, Punt, Verdict};
-use super::{resolve, rewrite};
+use super::{replicate, resolve, rewrite};
 use crate::address::{Family, HostId, PortId, Vsid};
 use crate::edit::{Edit, Encapsulation, Ethernet, Fragmentation, Push, SegmentSize};
 use crate::policy::{Location, Policy, PortEntry, Record, Settings};
@@ -59,7 +59,9 @@ pub(super) fn begin<'p>(
         return Ok(Stage::Decided);
     }
     if is_to_many(facts, family) {
-        return Err(DropReason::Multicast);
+        let replication = replicate::from_port(policy, &sender, frame, facts, family, observer)?;
+        verdict.outcome = Outcome::Replicate(replication);
+        return Ok(Stage::Decided);
     }
     frame.check_offload(facts)?;
     let subnet = policy.subnet(entry.subnet).ok_or(DropReason::PortUnknown)?;

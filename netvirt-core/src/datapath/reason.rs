@@ -54,8 +54,11 @@ reasons! {
     Ethertype => "ethertype",
     /// A packet for the gateway itself that it does not answer.
     GatewayAddress => "gateway_address",
-    /// Broadcast or multicast that this datapath does not replicate.
+    /// Broadcast or multicast from an address that no record has, to no group that is replicated, or for many on one layer and
+    /// for one on the other.
     Multicast => "multicast",
+    /// More broadcast and multicast than the port may send. Of one frame: more copies than are made.
+    StormLimit => "storm_limit",
     /// No route of the routing domain leads to the destination.
     NoRoute => "no_route",
     /// The destination lies in a subnet of the routing domain, and no record knows it.
@@ -67,7 +70,8 @@ reasons! {
     /// The packet does not fit through the path.
     TooBig => "too_big",
     /// IP rewrite cannot carry this: a header chain too long to find the transport in or to reach behind, a routing
-    /// protocol whose checksum covers the addresses, an ICMPv6 error of a type that is not known.
+    /// protocol whose checksum covers the addresses, an ICMPv6 error of a type that is not known. Of a copy: broadcast or
+    /// multicast.
     RewriteUnsupported => "rewrite_unsupported",
     /// IP rewrite cannot carry an address list in the header: source route or type 0 routing header.
     SourceRoute => "source_route",

@@ -6,8 +6,8 @@ use super::job::{Job, Outer, Stage};
 use super::outbound::is_to_many;
 use super::reason::DropReason;
 use super::refusal::Refusal;
-use super::resolve;
 use super::verdict::{Outcome, Verdict};
+use super::{replicate, resolve};
 use crate::address::{Family, HostId, MacAddress, Vsid};
 use crate::counters::Event;
 use crate::edit::{Edit, Encapsulation, Ethernet, Push};
@@ -51,10 +51,25 @@ pub(super) fn begin(
     let family = check_inner(facts)
         .and_then(|family| frame.check_offload(facts).map(|()| family))
         .map_err(|reason| unless_unknown(policy, vsid, reason))?;
+    job.facts = *facts;
+    if is_to_many(facts, family)
+        && let Some(settings) = policy.settings()
+    {
+        let arrival = Arrival {
+            job,
+            policy,
+            frame,
+            settings,
+            vsid,
+            family,
+        };
+        let replication = replicate::from_tunnel(&arrival, &mut verdict.events, observer)?;
+        verdict.outcome = Outcome::Replicate(replication);
+        return Ok(Stage::Decided);
+    }
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(vsid, family, facts.destination_address);
     job.look_up(policy, source, destination);
-    job.facts = *facts;
     Ok(Stage::Tunnel)
 }
 
@@ -115,18 +130,13 @@ fn check_unusual(
     }
 }
 
-/// The frame inside must be an untagged frame of one station, with IP for one station.
+/// The frame inside must be an untagged frame of one station, with IP.
 #[inline(always)]
 fn check_inner(facts: &Facts) -> Result<Family, DropReason> {
     if facts.tag != Tag::None || !facts.source.is_unicast() {
         return Err(DropReason::InnerL2);
     }
-    let family = facts.family().ok_or(DropReason::InnerEthertype)?;
-    if is_to_many(facts, family) {
-        Err(DropReason::Multicast)
-    } else {
-        Ok(family)
-    }
+    facts.family().ok_or(DropReason::InnerEthertype)
 }
 
 /// An unknown VSID is told before anything about the frame inside.
@@ -190,18 +200,18 @@ pub(super) fn conclude<'p>(
 }
 
 /// A frame out of a tunnel.
-struct Arrival<'a, 'p, 's> {
-    job: &'a Job,
-    policy: &'p Policy<'s>,
-    frame: &'a Frame<'a>,
+pub(super) struct Arrival<'a, 'p, 's> {
+    pub job: &'a Job,
+    pub policy: &'p Policy<'s>,
+    pub frame: &'a Frame<'a>,
     settings: &'p Settings,
-    vsid: Vsid,
-    family: Family,
+    pub vsid: Vsid,
+    pub family: Family,
 }
 
 /// Whose host the outer source address belongs to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Origin {
+pub(super) enum Origin {
     /// The host on which the sender lives.
     Home,
     /// A host that the sender, or the receiver, lived on before.
@@ -363,7 +373,7 @@ impl<'p> Arrival<'_, 'p, '_> {
 
     /// Whose host the frame came from; none if it is no host that may send it.
     #[inline(always)]
-    fn origin(&self, source: &Record, destination: Option<&Record>) -> Option<Origin> {
+    pub fn origin(&self, source: &Record, destination: Option<&Record>) -> Option<Origin> {
         if let Location::Host(home) = source.location()
             && self.sent_by(home)
         {
@@ -403,7 +413,7 @@ impl<'p> Arrival<'_, 'p, '_> {
     }
 
     #[inline(always)]
-    fn check_inner_checksum(&self) -> Result<(), DropReason> {
+    pub fn check_inner_checksum(&self) -> Result<(), DropReason> {
         if self.frame.has_intact_header(&self.job.facts) {
             Ok(())
         } else {

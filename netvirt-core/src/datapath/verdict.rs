@@ -3,6 +3,7 @@
 use core::net::IpAddr;
 
 use super::reason::DropReason;
+use super::replicate::Replication;
 use crate::address::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 use crate::counters::Events;
 use crate::edit::Edit;
@@ -40,6 +41,8 @@ pub enum Outcome<'p> {
         /// What is to be done to the frame first.
         edit: Edit<'p>,
     },
+    /// It is for many: do what each of its [copies](Replication::copies) asks for.
+    Replicate(Replication),
     /// Answer it, out of where it came in.
     Reply(Reply),
     /// It is the caller's.
@@ -72,13 +75,13 @@ impl<'p> Verdict<'p> {
         self.reason = Some(reason);
     }
 
-    /// The edit, if the frame is to be edited.
+    /// The edit, if the frame is to be edited. Each copy of a frame for many has its own.
     pub const fn edit(&self) -> Option<&Edit<'p>> {
         match &self.outcome {
             Outcome::Deliver { edit, .. }
             | Outcome::Transmit { edit, .. }
             | Outcome::Hold { edit, .. } => Some(edit),
-            Outcome::Reply(_) | Outcome::Punt(_) | Outcome::Drop => None,
+            Outcome::Replicate(_) | Outcome::Reply(_) | Outcome::Punt(_) | Outcome::Drop => None,
         }
     }
 }

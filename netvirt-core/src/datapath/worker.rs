@@ -6,8 +6,8 @@ use managed::ManagedSlice;
 
 use super::frame::{Frame, Ingress};
 use super::job::{Job, Stage};
-use super::verdict::Verdict;
-use super::{inbound, outbound, rewrite, tunnel};
+use super::verdict::{Outcome, Verdict};
+use super::{inbound, outbound, replicate, rewrite, tunnel};
 use crate::counters::{Counters, Events};
 use crate::limit::PortLimits;
 use crate::policy::Policy;
@@ -148,6 +148,10 @@ impl<'s> Worker<'s> {
             };
             if let Err(reason) = concluded {
                 verdict.refuse(reason);
+            }
+            if let Outcome::Replicate(_) = verdict.outcome {
+                let (limits, counters) = (&mut self.limits, &mut self.counters);
+                replicate::settle(policy, frame, limits, counters, now, verdict);
             }
             let subnet = job.subnet_of(policy, verdict.vsid);
             self.counters.count(frame, verdict, subnet);

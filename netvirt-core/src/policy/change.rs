@@ -276,11 +276,15 @@ pub struct Settings {
     /// Whether a TCP connection that is opened is told to fill no more of a packet than its path carries, where it asks
     /// for more (MSS clamping): a way around firewalls that swallow the ICMP errors it would be told by.
     pub clamp_mss: bool,
+    /// Broadcast and multicast frames that one port may send.
+    pub storm: RateLimit,
+    /// The most other hosts that one broadcast or multicast frame is copied to.
+    pub most_copies: u32,
 }
 
 impl Settings {
     /// A host with the defaults of the field: FlowID per flow, TTL 64, DSCP and ECN copied, strict reception, a hundred
-    /// ICMP errors a second for each port.
+    /// ICMP errors and a thousand broadcasts a second for each port, each to at most 512 hosts.
     pub const fn new(local_host: HostId, router_mac: MacAddress) -> Self {
         Self {
             local_host,
@@ -296,6 +300,11 @@ impl Settings {
             },
             unreachables: false,
             clamp_mss: false,
+            storm: RateLimit {
+                per_second: 1000,
+                burst: 250,
+            },
+            most_copies: 512,
         }
     }
 }

@@ -26,6 +26,10 @@ pub enum Fate {
     /// Transmitted in several pieces.
     Fragmented(UplinkId, Vec<Vec<u8>>),
     Held(NextHop, Vec<u8>),
+    /// Each copy as if it were a frame of its own.
+    Replicated(Vec<Fate>),
+    /// Copies that could not be carried.
+    Lost(DropReason, u32),
     Replied(Vec<u8>),
     /// Refused, and its sender is told.
     Explained(DropReason, Vec<u8>),
@@ -153,6 +157,22 @@ pub fn fate(policy: &Policy<'_>, verdict: &Verdict<'_>, frame: &[u8]) -> Fate {
                 None => Fate::Replied(out),
             }
         }
+        Outcome::Replicate(replication) => Fate::Replicated(
+            replication
+                .copies(policy)
+                .map(|replica| match replica {
+                    Replica::Deliver { port, edit } => Fate::Delivered(port, edited(&edit, frame)),
+                    Replica::Transmit { uplink, edit } => {
+                        Fate::Transmitted(uplink, edited(&edit, frame))
+                    }
+                    Replica::Hold { path, edit } => {
+                        Fate::Held(policy.next_hop(path).unwrap(), edited(&edit, frame))
+                    }
+                    Replica::Lost { reason, copies } => Fate::Lost(reason, copies),
+                    other => panic!("{other:?}"),
+                })
+                .collect(),
+        ),
         Outcome::Punt(punt) => Fate::Punted(*punt),
         Outcome::Drop => Fate::Dropped(verdict.reason.unwrap()),
         other => panic!("{other:?}"),
@@ -465,6 +485,53 @@ impl Fabric {
     pub fn send(&mut self, host: usize, port: u32, frame: &[u8]) -> Result<Arrival, Fate> {
         let fate = self.host(host).take_from_port(port, frame);
         self.follow(host, fate)
+    }
+
+    /// Sends a frame for many from a port and follows each copy until it arrives.
+    pub fn send_to_all(
+        &mut self,
+        host: usize,
+        port: u32,
+        frame: &[u8],
+    ) -> Result<Vec<Arrival>, Fate> {
+        let copies = match self.host(host).take_from_port(port, frame) {
+            Fate::Replicated(copies) => copies,
+            other => return Err(other),
+        };
+        let mut arrivals = vec![];
+        for copy in copies {
+            match copy {
+                Fate::Delivered(port, frame) => arrivals.push(Arrival {
+                    host,
+                    port,
+                    frame,
+                    wire: vec![],
+                }),
+                Fate::Transmitted(UplinkId(0), wire) => {
+                    let at = usize::from(wire[5]) / 11;
+                    match self.host(at).take_from_uplink(&wire) {
+                        Fate::Replicated(copies) => {
+                            arrivals.extend(copies.into_iter().map(|copy| {
+                                let Fate::Delivered(port, frame) = copy else {
+                                    panic!("replicated again: {copy:?}");
+                                };
+                                Arrival {
+                                    host: at,
+                                    port,
+                                    frame,
+                                    wire: vec![wire.clone()],
+                                }
+                            }))
+                        }
+                        Fate::Dropped(_) => {}
+                        other => panic!("{other:?}"),
+                    }
+                }
+                Fate::Lost(..) | Fate::Held(..) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        Ok(arrivals)
     }
 
     fn follow(&mut self, mut at: usize, mut fate: Fate) -> Result<Arrival, Fate> {
