@@ -1,6 +1,6 @@
 //! Tenants never meet: no frame of one routing domain reaches a port of another, unless a peering lets it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::policy::*;
 use netvirt_core::*;
@@ -24,6 +24,10 @@ fn addresses() -> Vec<String> {
         "2001:db8:1::1",
         "fe80::1",
         "10.0.0.77",
+        "255.255.255.255",
+        "10.0.0.255",
+        "224.0.0.251",
+        "ff02::fb",
     ]);
     addresses.into_iter().map(String::from).collect()
 }
@@ -32,6 +36,14 @@ fn provider_addresses() -> Vec<String> {
     let addresses = PROVIDER.into_iter().flatten();
     addresses.map(String::from).collect()
 }
+
+/// Groups and broadcast addresses, of each version.
+const GROUPS: [(&str, &str); 4] = [
+    ("255.255.255.255", "ff02::fb"),
+    ("224.0.0.251", "ff05::2"),
+    ("239.1.2.3", "ff0e::1"),
+    ("10.0.0.255", "ff02::1"),
+];
 
 #[derive(Debug, Clone)]
 struct Attempt {
@@ -49,6 +61,7 @@ fn attempts() -> impl Strategy<Value = Attempt> {
         MacAddress([6, 0, 0, 0, 0, 0]),
         MacAddress([6, 0, 0, 0, 0, 1]),
         host_mac(2),
+        MacAddress::BROADCAST,
     ]);
     let damage = prop::option::weighted(0.3, damage());
     (
@@ -163,6 +176,50 @@ proptest! {
                 });
                 prop_assert!(is_believable, "{:?} from host {} in {}", inner, from, vsid);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_for_many_reaches_each_machine_of_the_subnet_once_and_no_other(
+        draft in drafts(),
+        attempts in vec((attempts(), select(GROUPS.to_vec())), 1..60),
+    ) {
+        let network = draft.network();
+        let mut fabric = Fabric::new(&network);
+        for (attempt, (v4, v6)) in attempts {
+            let sender = attempt.machine.get(&network.machines);
+            let mut attempt = attempt.clone();
+            attempt.destination_mac = MacAddress::BROADCAST;
+            attempt.packet.destination = if attempt.packet.source.is_ipv4() { ip(v4) } else { ip(v6) };
+            let frame = attempt.frame(sender);
+            let Ok(arrivals) = fabric.send_to_all(sender.host as usize, sender.port, &frame) else {
+                continue;
+            };
+            let heard: Vec<_> = arrivals
+                .iter()
+                .map(|arrival| (arrival.host as u32, arrival.port.0))
+                .collect();
+            let machines = network.machines.iter().filter(|machine| machine.vsid == sender.vsid);
+            let machines: Vec<_> = machines.collect();
+            // Each host has its own opinion on which machines are reached by NVGRE; a gateway's wildcard record always is.
+            let is_tunnelled = |machine: &Machine| {
+                machine.rewrite.is_empty()
+                    || machine.transition.contains(&sender.host)
+                    || machine.is_gateway
+            };
+            let is_member = |host: u32| {
+                machines.iter().any(|machine| machine.host == host && is_tunnelled(machine))
+            };
+            let others = machines.iter().filter(|machine| machine.port != sender.port);
+            let expected: BTreeSet<_> = others
+                .filter(|machine| machine.host == sender.host || is_member(machine.host))
+                .map(|machine| (machine.host, machine.port))
+                .collect();
+            prop_assert_eq!(heard.len(), heard.iter().collect::<BTreeSet<_>>().len());
+            let heard: BTreeSet<_> = heard.into_iter().collect();
+            // Damage may reach what only the receiver's host looks at: it hears nothing then.
+            let is_subset = heard.is_subset(&expected);
+            prop_assert!(is_subset && (attempt.damage.is_some() || heard == expected), "{:?} {:?}", heard, expected);
         }
     }
 

@@ -15,6 +15,7 @@ mod path_mtu;
 mod proxies;
 mod quotes;
 mod reception;
+mod replication;
 mod rewrite;
 mod rewrite_refusals;
 mod routing;

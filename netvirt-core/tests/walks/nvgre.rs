@@ -369,7 +369,7 @@ fn frames_cut_short_or_contradictory_are_refused() {
 }
 
 #[test]
-fn broadcast_and_multicast_are_refused() {
+fn what_is_for_many_on_one_layer_alone_is_refused() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     let base = network.datagram("blue a", "blue b", 0);

@@ -1,0 +1,698 @@
+//! Walk 10: broadcast and multicast within a subnet, a copy for each port and each host.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use netvirt_core::datapath::*;
+use netvirt_core::limit::RateLimit;
+use netvirt_core::offload::*;
+use netvirt_core::policy::*;
+use netvirt_core::*;
+
+use crate::support::hosts::*;
+use crate::support::network::*;
+use crate::support::packets::*;
+use crate::support::{ca, mac, pa, path_mtu, vsid};
+
+const HERE: UplinkId = UplinkId(0);
+
+/// Blue's first subnet has machines on three hosts: ports 0 and 1 of host 1, 0 of host 2, 0 and 1 of host 3.
+fn three() -> Network {
+    Network::standard().with(|network| {
+        network.hosts = 3;
+        for (name, adapter, addresses, port) in [
+            ("blue d", "06060000000b", ["10.0.0.11", "2001:db8:1::b"], 0),
+            ("blue e", "06060000000c", ["10.0.0.12", "2001:db8:1::c"], 1),
+        ] {
+            let mut machine = network.machine("blue b").clone();
+            (machine.name, machine.mac) = (name, mac(adapter));
+            (machine.addresses, machine.host, machine.port) = (addresses.to_vec(), 3, port);
+            network.machines.push(machine);
+        }
+    })
+}
+
+/// A datagram from a machine to a group or a broadcast address.
+fn to_all(network: &Network, from: &str, group: &str) -> Packet {
+    let machine = network.machine(from);
+    let (destination, version) = match ip(group) {
+        IpAddr::V6(v6) => {
+            let [.., a, b, c, d] = v6.octets();
+            (MacAddress([0x33, 0x33, a, b, c, d]), 1)
+        }
+        IpAddr::V4(v4) if v4.is_multicast() => {
+            let [_, b, c, d] = v4.octets();
+            (MacAddress([0x01, 0x00, 0x5e, b & 0x7f, c, d]), 0)
+        }
+        IpAddr::V4(_) => (MacAddress::BROADCAST, 0),
+    };
+    Packet::udp(machine.addresses[version], group, b"hello, all")
+        .between(machine.mac, destination)
+        .with(|packet| packet.hop_limit = 1)
+}
+
+fn broadcast(network: &Network) -> Packet {
+    to_all(network, "blue a", "255.255.255.255")
+}
+
+const GROUPS: [&str; 5] = [
+    "255.255.255.255",
+    "10.0.0.255",
+    "224.0.0.251",
+    "239.255.255.250",
+    "ff02::fb",
+];
+
+/// How a frame for many from port 0 of blue's first subnet is counted.
+fn counted(copies: u32, lost: u32, ports: &[u32], bytes: usize) -> String {
+    let event = |name: &str, count| match count {
+        0 => String::new(),
+        count => format!(", {name} {count}"),
+    };
+    let ports: String = ports
+        .iter()
+        .map(|port| format!(", port {port} out 1, port {port} out bytes {bytes}"))
+        .collect();
+    format!(
+        "received 1, replicated 1{}{}, port 0 in 1, port 0 in bytes {bytes}{ports}, \
+         5001 sent 1, 5001 sent bytes {bytes}",
+        event("copies", copies),
+        event("copies_lost", lost),
+    )
+}
+
+/// How a copy that came in from another host is counted.
+fn counted_copy(ports: &[u32], bytes: usize) -> String {
+    let tallies: String = ports
+        .iter()
+        .map(|port| format!(", port {port} out 1, port {port} out bytes {bytes}"))
+        .collect();
+    format!(
+        "received 1, replicated 1, copies {}{tallies}, 5001 received 1, 5001 received bytes {bytes}",
+        ports.len()
+    )
+}
+
+/// Lets the settings of a host be others.
+fn set(host: &mut Nve, change: impl FnOnce(&mut Settings)) {
+    let mut settings = *host.policies.live().settings().unwrap();
+    change(&mut settings);
+    host.apply(&[Change::SetSettings(settings)]);
+}
+
+#[test]
+fn spec_3_10_one_copy_for_each_other_port_and_one_for_each_host() {
+    for outer in [Outer::V4, Outer::V6] {
+        let network = three().with(|network| network.outer = outer);
+        let mut host = Nve::new(&network.changes(1));
+        for group in GROUPS {
+            let frame = to_all(&network, "blue a", group).frame();
+            let copies = [
+                Fate::Delivered(PortId(1), frame.clone()),
+                Fate::Transmitted(HERE, network.tunnel(1, 3, BLUE_1).wrap(&frame)),
+                Fate::Transmitted(HERE, network.tunnel(1, 2, BLUE_1).wrap(&frame)),
+            ];
+            let fate = host.take_from_port(0, &frame);
+            assert_eq!(fate, Fate::Replicated(copies.to_vec()), "{group}");
+            assert_eq!(host.vsid, Some(BLUE_1));
+            assert_eq!(host.counted(), counted(3, 0, &[1], frame.len()));
+        }
+    }
+}
+
+#[test]
+fn spec_3_10_a_receiver_hands_it_to_its_ports_and_sends_nothing_on() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(3));
+    for group in GROUPS {
+        let frame = to_all(&network, "blue a", group).frame();
+        let wire = network.tunnel(1, 3, BLUE_1).wrap(&frame);
+        let copies = [1, 0].map(|port| Fate::Delivered(PortId(port), frame.clone()));
+        assert_eq!(
+            host.take_from_uplink(&wire),
+            Fate::Replicated(copies.to_vec()),
+            "{group}"
+        );
+        assert_eq!(host.vsid, Some(BLUE_1));
+        assert_eq!(host.counted(), counted_copy(&[0, 1], wire.len()));
+    }
+}
+
+#[test]
+fn spec_3_10_every_machine_of_the_subnet_hears_it_once_and_nobody_else() {
+    let network = three();
+    let mut fabric = Fabric::new(&network);
+    let places = [(1, 0), (1, 1), (2, 0), (3, 0), (3, 1)];
+    for (name, place) in ["blue a", "blue near a", "blue b", "blue d", "blue e"]
+        .into_iter()
+        .zip(places)
+    {
+        let frame = to_all(&network, name, "224.0.0.251").frame();
+        let arrivals = fabric.send_to_all(place.0, place.1, &frame).unwrap();
+        let mut heard: Vec<_> = arrivals
+            .iter()
+            .map(|arrival| (arrival.host, arrival.port.0))
+            .collect();
+        heard.sort();
+        let others: Vec<_> = places.into_iter().filter(|other| *other != place).collect();
+        assert_eq!(heard, others, "{name}");
+        assert!(arrivals.iter().all(|arrival| arrival.frame == frame));
+    }
+}
+
+#[test]
+fn spec_3_10_nobody_to_hear_it_is_no_loss() {
+    let network = three().with(|network| {
+        network.machines.retain(|machine| machine.name == "blue a");
+    });
+    let mut host = Nve::new(&network.changes(1));
+    let frame = broadcast(&network).frame();
+    assert_eq!(host.take_from_port(0, &frame), Fate::Replicated(vec![]));
+    assert_eq!(host.counted(), counted(0, 0, &[], frame.len()));
+}
+
+#[test]
+fn spec_3_10_padding_and_a_priority_tag_are_taken_off() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    let plain = broadcast(&network);
+    let marked = plain.clone().with(|packet| {
+        packet.tags = vec![(0x8100, 0xa000)];
+        packet.padding = 5;
+    });
+    assert_eq!(
+        host.take_from_port(0, &marked.frame()),
+        host.take_from_port(0, &plain.frame())
+    );
+}
+
+#[test]
+fn spec_3_10_the_outer_header_is_that_of_a_unicast_frame() {
+    let network = three().with(|network| {
+        network.vlan = Some(7);
+        network.settings.outer_ttl = 9;
+        network.settings.dscp = DscpPolicy::Pipe(10);
+    });
+    let mut host = Nve::new(&network.changes(1));
+    let frame = broadcast(&network)
+        .with(|packet| packet.traffic_class = 0xb9)
+        .frame();
+    let Fate::Replicated(copies) = host.take_from_port(0, &frame) else {
+        panic!("not replicated");
+    };
+    let tunnel = network.tunnel(1, 2, BLUE_1).with(|tunnel| {
+        tunnel.hop_limit = 9;
+        tunnel.traffic_class = 10 << 2 | 1;
+    });
+    assert_eq!(copies[2], Fate::Transmitted(HERE, tunnel.wrap(&frame)));
+}
+
+#[test]
+fn spec_3_10_congestion_on_the_way_is_told_to_every_receiver() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(3));
+    let sent = |class| broadcast(&network).with(|packet| packet.traffic_class = class);
+    let congested = network
+        .tunnel(1, 3, BLUE_1)
+        .with(|tunnel| tunnel.traffic_class = 3);
+    let heard = sent(3).frame();
+    let copies = [1, 0].map(|port| Fate::Delivered(PortId(port), heard.clone()));
+    assert_eq!(
+        host.take_from_uplink(&congested.wrap(&sent(2).frame())),
+        Fate::Replicated(copies.to_vec())
+    );
+    host.refuses_uplink(
+        Some(BLUE_1),
+        &congested.wrap(&sent(0).frame()),
+        DropReason::EcnNotCapable,
+    );
+}
+
+#[test]
+fn spec_3_10_work_beside_the_frame_goes_with_each_copy() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    let bytes = broadcast(&network).frame();
+    let frame = Frame {
+        offload: Offload {
+            checksum: Some(PartialChecksum {
+                start: 34,
+                offset: 6,
+            }),
+            ..Offload::NONE
+        },
+        ..Frame::whole(Ingress::Port(PortId(0)), &bytes)
+    };
+    let verdict = host
+        .worker
+        .process(host.policies.live(), &frame, Duration::ZERO);
+    let Outcome::Replicate(replication) = verdict.outcome else {
+        panic!("{verdict:?}");
+    };
+    let starts: Vec<_> = replication
+        .copies(host.policies.live())
+        .map(|copy| match copy {
+            Replica::Deliver { edit, .. } | Replica::Transmit { edit, .. } => {
+                edit.offload.checksum.unwrap().start
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(starts, [34, 34 + 42, 34 + 42]);
+}
+
+#[test]
+fn spec_3_10_a_frame_for_many_must_be_so_on_both_layers() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    let to_one = network.datagram("blue a", "blue b", 0);
+    let to_many = broadcast(&network);
+    let with_address = |address: &str| {
+        let address = ip(address);
+        to_many.clone().with(|packet| packet.destination = address)
+    };
+    let unicast_mac = |packet: &Packet| {
+        packet
+            .clone()
+            .with(|packet| packet.destination_mac = to_one.destination_mac)
+    };
+    for packet in [
+        with_address("10.0.0.7"),
+        // Broadcast of another subnet, of a tenant and of nobody.
+        with_address("10.0.1.255"),
+        with_address("10.0.0.254"),
+        with_address("192.0.2.255"),
+        with_address("240.0.0.1"),
+        unicast_mac(&to_many),
+        unicast_mac(&to_all(&network, "blue a", "224.0.0.251")),
+        unicast_mac(&to_all(&network, "blue a", "ff02::fb")),
+    ] {
+        host.refuses(0, BLUE_1, &packet.frame(), DropReason::Multicast);
+    }
+    let directed = unicast_mac(&to_all(&network, "blue a", "10.0.0.255"));
+    host.refuses(0, BLUE_1, &directed.frame(), DropReason::NoRecord);
+    let directed = to_all(&network, "blue a", "10.0.1.255").with(|packet| {
+        packet.destination_mac = ROUTER;
+    });
+    host.refuses(0, BLUE_1, &directed.frame(), DropReason::NoRecord);
+}
+
+#[test]
+fn spec_3_10_a_prefix_of_two_addresses_has_no_broadcast() {
+    let network = three().with(|network| {
+        network.subnets[0].2.push("10.0.4.0/31");
+        network.subnets[0].2.push("10.0.5.0/30");
+    });
+    let mut host = Nve::new(&network.changes(1));
+    let pair = to_all(&network, "blue a", "10.0.4.1");
+    host.refuses(0, BLUE_1, &pair.frame(), DropReason::Multicast);
+    let second_prefix = to_all(&network, "blue a", "10.0.5.3");
+    let fate = host.take_from_port(0, &second_prefix.frame());
+    assert!(
+        matches!(fate, Fate::Replicated(copies) if copies.len() == 3),
+        "of any prefix"
+    );
+}
+
+#[test]
+fn spec_3_10_only_a_machine_with_a_record_sends_to_many() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    for (group, source, reason) in [
+        ("255.255.255.255", "0.0.0.0", DropReason::Multicast),
+        ("224.0.0.251", "169.254.7.7", DropReason::Multicast),
+        ("ff02::1:2", "fe80::400:ff:fe00:5", DropReason::Multicast),
+        ("ff02::16", "::", DropReason::Multicast),
+        ("255.255.255.255", "10.0.0.7", DropReason::CaSpoof),
+        ("255.255.255.255", "10.0.0.9", DropReason::CaSpoof),
+        ("255.255.255.255", "10.0.0.77", DropReason::CaSpoof),
+        ("224.0.0.251", "192.0.2.1", DropReason::CaSpoof),
+        ("ff02::fb", "2001:db8:1::7", DropReason::CaSpoof),
+        ("ff02::fb", "2001:db8:ffff::1", DropReason::CaSpoof),
+    ] {
+        let packet = to_all(&network, "blue a", group).with(|packet| packet.source = ip(source));
+        host.refuses(0, BLUE_1, &packet.frame(), reason);
+    }
+    let other_mac = broadcast(&network).with(|packet| packet.source_mac = ROUTER);
+    host.refuses(0, BLUE_1, &other_mac.frame(), DropReason::MacSpoof);
+}
+
+#[test]
+fn spec_3_10_a_gateway_sends_to_many_for_itself_alone() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(2));
+    let own = to_all(&network, "gate", "224.0.0.9");
+    assert_eq!(
+        host.take_from_port(5, &own.frame()),
+        Fate::Replicated(vec![])
+    );
+    let guest = own.with(|packet| packet.source = ip("198.51.100.9"));
+    host.refuses(5, BLUE_EDGE, &guest.frame(), DropReason::CaSpoof);
+}
+
+#[test]
+fn spec_3_10_neighbour_discovery_is_not_replicated() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    let machine = network.machine("blue a");
+    let question = solicitation((machine.mac, "2001:db8:1::5"), "2001:db8:1::7");
+    let fate = host.take_from_port(0, &question.frame());
+    assert!(matches!(fate, Fate::Replied(_)), "{fate:?}");
+    let mut receiver = Nve::new(&network.changes(3));
+    let wire = network.tunnel(1, 3, BLUE_1).wrap(&question.frame());
+    receiver.refuses_uplink(Some(BLUE_1), &wire, DropReason::Multicast);
+}
+
+#[test]
+fn spec_3_10_a_receiver_believes_the_sender_as_that_of_any_frame() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(3));
+    let frame = broadcast(&network);
+    let from_1 = network.tunnel(1, 3, BLUE_1);
+    let with_source = |source: &str| {
+        let source = ip(source);
+        frame.clone().with(|packet| packet.source = source)
+    };
+    let refused = [
+        // From a host on which the sender does not live, or where nobody knows it.
+        (
+            network.tunnel(2, 3, BLUE_1).wrap(&frame.frame()),
+            DropReason::SrcPaMismatch,
+        ),
+        (
+            from_1.wrap(&with_source("10.0.0.77").frame()),
+            DropReason::SrcPaMismatch,
+        ),
+        (
+            from_1.wrap(&with_source("0.0.0.0").frame()),
+            DropReason::SrcPaMismatch,
+        ),
+        // A machine of the domain, on the right host, in another subnet.
+        (
+            from_1.wrap(
+                &with_source("10.0.1.8")
+                    .with(|packet| packet.source_mac = ROUTER)
+                    .frame(),
+            ),
+            DropReason::SrcPaMismatch,
+        ),
+        (
+            from_1.wrap(&frame.clone().with(|p| p.source_mac = ROUTER).frame()),
+            DropReason::InnerSrcMac,
+        ),
+        (
+            from_1.wrap(&frame.clone().with(|p| p.source_mac.0[0] = 3).frame()),
+            DropReason::InnerL2,
+        ),
+        (
+            from_1.wrap(
+                &frame
+                    .clone()
+                    .with(|p| p.destination_mac = mac("06060000000b"))
+                    .frame(),
+            ),
+            DropReason::Multicast,
+        ),
+        (
+            from_1.wrap(&to_all(&network, "blue a", "10.0.1.255").frame()),
+            DropReason::Multicast,
+        ),
+    ];
+    for (wire, reason) in refused {
+        host.refuses_uplink(Some(BLUE_1), &wire, reason);
+    }
+    let mut damaged = from_1.wrap(&frame.frame());
+    damaged[42 + 14 + 10] ^= 1;
+    host.refuses_uplink(Some(BLUE_1), &damaged, DropReason::InnerMalformed);
+}
+
+#[test]
+fn spec_3_10_a_host_without_ports_in_the_subnet_has_nobody_to_tell() {
+    let network = three().with(|network| {
+        network
+            .machines
+            .retain(|machine| machine.name != "blue d" && machine.name != "blue e");
+    });
+    let mut host = Nve::new(&network.changes(3));
+    let wire = network
+        .tunnel(1, 3, BLUE_1)
+        .wrap(&broadcast(&network).frame());
+    host.refuses_uplink(Some(BLUE_1), &wire, DropReason::NoLocalDst);
+    let unknown = network
+        .tunnel(1, 3, 9999)
+        .wrap(&broadcast(&network).frame());
+    host.refuses_uplink(None, &unknown, DropReason::VsidUnknown);
+}
+
+#[test]
+fn spec_3_10_an_unresolved_path_holds_its_copy_alone() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    host.apply(&[Change::RemoveNeighbour {
+        uplink: HERE,
+        address: pa(&host_ipv4(3)),
+    }]);
+    let frame = broadcast(&network).frame();
+    let Fate::Replicated(copies) = host.take_from_port(0, &frame) else {
+        panic!("not replicated");
+    };
+    let [Fate::Delivered(..), Fate::Held(next_hop, held), sent] = &copies[..] else {
+        panic!("{copies:?}");
+    };
+    assert_eq!(next_hop.address, ip(&host_ipv4(3)));
+    let mut wire = network.tunnel(1, 3, BLUE_1).wrap(&frame);
+    wire[..6].fill(0);
+    assert_eq!(*held, wire);
+    let wire = network.tunnel(1, 2, BLUE_1).wrap(&frame);
+    assert_eq!(*sent, Fate::Transmitted(HERE, wire));
+    assert_eq!(host.counted(), counted(3, 0, &[1], frame.len()));
+}
+
+#[test]
+fn spec_7_20_a_path_that_is_too_small_or_missing_loses_its_copy_alone() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    let narrow = [host_ipv4(3), host_ipv6(3)].map(|address| path_mtu(&address, 1400));
+    host.apply(&narrow);
+    let long = Packet::of_length("10.0.0.5", "255.255.255.255", 1400)
+        .between(network.machine("blue a").mac, MacAddress::BROADCAST)
+        .frame();
+    let sent = |frame: &[u8]| Fate::Transmitted(HERE, network.tunnel(1, 2, BLUE_1).wrap(frame));
+    let expected = [
+        Fate::Delivered(PortId(1), long.clone()),
+        Fate::Lost(DropReason::TooBig, 1),
+        sent(&long),
+    ];
+    assert_eq!(
+        host.take_from_port(0, &long),
+        Fate::Replicated(expected.to_vec())
+    );
+    assert_eq!(host.counted(), counted(2, 1, &[1], long.len()));
+
+    // Host 3 is where no route leads.
+    let elsewhere = [
+        Change::AddHostAddress(HostId(3), pa("203.0.113.3")),
+        Change::RemoveHostAddress(HostId(3), pa(&host_ipv4(3))),
+        Change::RemoveHostAddress(HostId(3), pa(&host_ipv6(3))),
+    ];
+    host.apply(&elsewhere);
+    let frame = broadcast(&network).frame();
+    let expected = [
+        Fate::Delivered(PortId(1), frame.clone()),
+        Fate::Lost(DropReason::NoPath, 1),
+        sent(&frame),
+    ];
+    assert_eq!(
+        host.take_from_port(0, &frame),
+        Fate::Replicated(expected.to_vec())
+    );
+    assert_eq!(host.counted(), counted(2, 1, &[1], frame.len()));
+}
+
+#[test]
+fn spec_3_10_no_frame_is_copied_to_more_hosts_than_the_cap_allows() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    let frame = broadcast(&network).frame();
+    for (most, sent) in [(0, 0), (1, 1), (2, 2), (512, 2)] {
+        set(&mut host, |settings| settings.most_copies = most);
+        let Fate::Replicated(copies) = host.take_from_port(0, &frame) else {
+            panic!("not replicated");
+        };
+        let lost = 2 - sent;
+        let last = copies.last().cloned();
+        if lost > 0 {
+            assert_eq!(last, Some(Fate::Lost(DropReason::StormLimit, lost)));
+        }
+        assert_eq!(
+            host.counted(),
+            counted(1 + sent, lost, &[1], frame.len()),
+            "at most {most}"
+        );
+    }
+}
+
+#[test]
+fn spec_3_10_a_port_sends_to_many_as_often_as_its_limit_allows() {
+    let network = three();
+    let mut host = Nve::new(&network.changes(1));
+    set(&mut host, |settings| {
+        settings.storm = RateLimit {
+            per_second: 10,
+            burst: 3,
+        };
+    });
+    let frame = broadcast(&network).frame();
+    let near = to_all(&network, "blue near a", "224.0.0.251").frame();
+    let is_sent = |fate| matches!(fate, Fate::Replicated(_));
+    for _ in 0..3 {
+        assert!(is_sent(host.take_from_port(0, &frame)));
+    }
+    host.refuses(0, BLUE_1, &frame, DropReason::StormLimit);
+    // Other frames of the port go, other ports go, and what was limited where it was sent.
+    let unicast = network.datagram("blue a", "blue b", 0).frame();
+    host.transmits(0, BLUE_1, &unicast);
+    assert!(is_sent(host.take_from_port(1, &near)));
+    let from_3 = to_all(&network, "blue d", "224.0.0.251").frame();
+    let wire = network.tunnel(3, 1, BLUE_1).wrap(&from_3);
+    for _ in 0..10 {
+        assert!(is_sent(host.take_from_uplink(&wire)));
+    }
+    host.now += Duration::from_millis(100);
+    assert!(is_sent(host.take_from_port(0, &frame)));
+    host.refuses(0, BLUE_1, &frame, DropReason::StormLimit);
+    // What is refused for another reason costs nothing.
+    host.now += Duration::from_millis(100);
+    let spoofed = broadcast(&network).with(|packet| packet.source = ip("10.0.0.7"));
+    host.refuses(0, BLUE_1, &spoofed.frame(), DropReason::CaSpoof);
+    assert!(is_sent(host.take_from_port(0, &frame)));
+}
+
+#[test]
+fn spec_7_6_machines_that_are_reached_by_rewrite_are_left_out_and_counted() {
+    let network = three().with(|network| {
+        let mut near = network.machine("green a").clone();
+        (near.name, near.mac, near.port) = ("green near a", mac("0a0a00000009"), 9);
+        near.addresses = vec!["10.0.0.9", "2001:db8:1::9"];
+        near.rewrite = vec!["192.168.4.109", "fd00:4::109"];
+        network.machines.push(near);
+    });
+    let mut host = Nve::new(&network.changes(1));
+    let frame = to_all(&network, "green a", "255.255.255.255").frame();
+    let local = Fate::Delivered(PortId(9), frame.clone());
+    let expected = vec![local.clone(), Fate::Lost(DropReason::RewriteUnsupported, 1)];
+    assert_eq!(host.take_from_port(4, &frame), Fate::Replicated(expected));
+    let bytes = frame.len();
+    assert_eq!(
+        host.counted(),
+        format!(
+            "received 1, replicated 1, copies 1, copies_lost 1, port 4 in 1, \
+             port 4 in bytes {bytes}, port 9 out 1, port 9 out bytes {bytes}, \
+             7001 sent 1, 7001 sent bytes {bytes}"
+        )
+    );
+    // In transition they are reached by NVGRE.
+    let green_b = network.clone().with(|network| {
+        network.machine_mut("green b").transition = vec![1];
+    });
+    let records = green_b.records(green_b.machine("green b"), 1);
+    host.apply(
+        &records
+            .into_iter()
+            .map(Change::SetRecord)
+            .collect::<Vec<_>>(),
+    );
+    let sent = Fate::Transmitted(HERE, network.tunnel(1, 2, GREEN_1).wrap(&frame));
+    assert_eq!(
+        host.take_from_port(4, &frame),
+        Fate::Replicated(vec![local, sent])
+    );
+}
+
+#[test]
+fn spec_3_10_the_copies_follow_a_machine_that_moves() {
+    let network = three().with(|network| {
+        network
+            .machines
+            .retain(|machine| machine.name != "blue d" && machine.name != "blue e");
+    });
+    let mut fabric = Fabric::new(&network);
+    let blue_b = network.machine("blue b").clone();
+    let names = blue_b
+        .addresses
+        .iter()
+        .map(|address| RecordName::Address(vsid(BLUE_1), ca(address)));
+    let names: Vec<_> = names.collect();
+    let moved = |location| -> Vec<_> {
+        let moves = names.iter().map(|name| Change::MoveRecord(*name, location));
+        moves.collect()
+    };
+    let mut arrived = moved(Location::Port(PortId(8)));
+    arrived.insert(
+        0,
+        Change::AddPort(Port {
+            port: PortId(8),
+            vsid: Some(vsid(BLUE_1)),
+            mac: blue_b.mac,
+        }),
+    );
+    let frame = broadcast(&network).frame();
+    let heard = |fabric: &mut Fabric| -> Vec<_> {
+        let arrivals = fabric.send_to_all(1, 0, &frame).unwrap();
+        let places = arrivals
+            .iter()
+            .map(|arrival| (arrival.host, arrival.port.0));
+        places.collect()
+    };
+    fabric.host(3).apply(&arrived);
+    fabric.host(2).apply(&moved(Location::Host(HostId(3))));
+    assert_eq!(heard(&mut fabric), [(1, 1), (2, 0)], "not told yet");
+    fabric.host(1).apply(&moved(Location::Host(HostId(3))));
+    assert_eq!(heard(&mut fabric), [(1, 1), (3, 8)]);
+
+    // What it said before it moved comes to host 3 too, but not to itself.
+    let late = to_all(&network, "blue b", "224.0.0.251").frame();
+    let wire = network.tunnel(2, 3, BLUE_1).wrap(&late);
+    assert_eq!(
+        fabric.host(3).take_from_uplink(&wire),
+        Fate::Replicated(vec![])
+    );
+    // Until the migration is retired.
+    let retired: Vec<_> = names
+        .iter()
+        .map(|name| Change::RetireMigration(*name))
+        .collect();
+    fabric.host(3).apply(&retired);
+    fabric
+        .host(3)
+        .refuses_uplink(Some(BLUE_1), &wire, DropReason::SrcPaMismatch);
+}
+
+#[test]
+fn spec_3_10_flows_spread_over_the_addresses_of_each_host() {
+    let network = three().with(|network| {
+        network.settings.flow_id = FlowIdPolicy::PerFlow { seed: 5 };
+    });
+    let mut host = Nve::new(&network.changes(1));
+    let mut growths = BTreeSet::new();
+    for source_port in 1..60 {
+        let frame = broadcast(&network)
+            .with(|packet| packet.transport[1] = source_port)
+            .frame();
+        let Fate::Replicated(copies) = host.take_from_port(0, &frame) else {
+            panic!("not replicated");
+        };
+        let grown: Vec<_> = copies
+            .iter()
+            .filter_map(|copy| match copy {
+                Fate::Transmitted(_, wire) => Some(wire.len() - frame.len()),
+                _ => None,
+            })
+            .collect();
+        // Both hosts have one address of each version, and a flow chooses alike.
+        assert!(grown == [42, 42] || grown == [62, 62], "{grown:?}");
+        growths.insert(grown[0]);
+    }
+    assert_eq!(growths.len(), 2, "both versions carry some");
+}
