@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use netvirt_core::counters::{Counters, Tally};
+use netvirt_core::counters::{Counters, Event, Tally};
 use netvirt_core::datapath::DropReason;
 use netvirt_core::policy::Policy;
 use serde::de::{MapAccess, Visitor};
@@ -38,6 +38,9 @@ pub struct CounterReport {
     /// Refused frames by reason, every reason in its own order.
     #[serde(serialize_with = "as_map", deserialize_with = "from_map")]
     pub reasons: Vec<(String, u64)>,
+    /// What is rare, and counted beside what became of a frame: every event in its own order.
+    #[serde(default, serialize_with = "as_map", deserialize_with = "from_map")]
+    pub events: Vec<(String, u64)>,
     /// By port, in the order of the policy.
     pub ports: Vec<PortCount>,
     /// By virtual subnet, in the order of the policy.
@@ -87,8 +90,8 @@ impl From<Tally> for Count {
     }
 }
 
-fn as_map<S: Serializer>(reasons: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(reasons.iter().map(|(name, number)| (name, number)))
+fn as_map<S: Serializer>(numbers: &[(String, u64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(numbers.iter().map(|(name, number)| (name, number)))
 }
 
 fn from_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, u64)>, D::Error> {
@@ -102,7 +105,7 @@ impl<'de> Visitor<'de> for InOrder {
     type Value = Vec<(String, u64)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("numbers by reason")
+        f.write_str("numbers by name")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -124,6 +127,7 @@ impl CounterReport {
     ) -> Self {
         let totals = counters.totals();
         let reasons = DropReason::ALL.iter();
+        let events = Event::ALL.iter();
         let ports = host.ports.iter().map(|port| {
             let counted = counters.port(port.port);
             PortCount {
@@ -158,13 +162,16 @@ impl CounterReport {
             reasons: reasons
                 .map(|reason| (reason.name().to_owned(), counters.refused(*reason)))
                 .collect(),
+            events: events
+                .map(|event| (event.name().to_owned(), counters.event(*event)))
+                .collect(),
             ports: ports.collect(),
             subnets: subnets.collect(),
         }
     }
 }
 
-/// Tables for people. What is zero among the totals and reasons is left out.
+/// Tables for people. What is zero among the totals, reasons and events is left out.
 impl fmt::Display for CounterReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
@@ -173,9 +180,12 @@ impl fmt::Display for CounterReport {
             self.policy_version,
             self.totals()
         )?;
-        let refused = self.refused();
-        if !refused.is_empty() {
-            writeln!(f, "{refused}")?;
+        let refused = listed(["refused because", "frames"], &self.reasons);
+        let rare = listed(["beside these", "number"], &self.events);
+        for table in [refused, rare] {
+            if !table.is_empty() {
+                writeln!(f, "{table}")?;
+            }
         }
         f.write_str(&self.by_place())
     }
@@ -201,14 +211,6 @@ impl CounterReport {
         let mut table = Table::new([("frames", Align::Left), ("number", Align::Right)]);
         table.row([&"received", &self.received]);
         for (name, number) in totals.iter().filter(|(_, number)| *number != 0) {
-            table.row([name, number]);
-        }
-        table
-    }
-
-    fn refused(&self) -> Table<2> {
-        let mut table = Table::new([("refused because", Align::Left), ("frames", Align::Right)]);
-        for (name, number) in self.reasons.iter().filter(|(_, number)| *number != 0) {
             table.row([name, number]);
         }
         table
@@ -272,4 +274,13 @@ impl CounterReport {
         }
         table
     }
+}
+
+/// The counters of a list that are not zero.
+fn listed([name, number]: [&'static str; 2], counters: &[(String, u64)]) -> Table<2> {
+    let mut table = Table::new([(name, Align::Left), (number, Align::Right)]);
+    for (name, number) in counters.iter().filter(|(_, number)| *number != 0) {
+        table.row([name, number]);
+    }
+    table
 }

@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::net::IpAddr;
 
 use netvirt_core::UplinkId;
+use netvirt_core::counters::Counters;
 use netvirt_core::datapath::DropReason;
 use netvirt_core::policy::NextHop;
 
@@ -19,13 +20,32 @@ const ASK_AGAIN: u64 = 1_000_000_000;
 /// Nanoseconds until what waits is given up: three questions (RFC 4861 §10, MAX_MULTICAST_SOLICIT).
 const GIVE_UP: u64 = 3 * ASK_AGAIN;
 
+/// What waits.
+#[derive(Debug)]
+pub(crate) struct HeldFrame {
+    /// The edited frame, in its pieces if it was cut.
+    pub pieces: Vec<Sent>,
+    /// It is one of the copies of a frame for many, which are counted apart.
+    pub is_copy: bool,
+}
+
+impl HeldFrame {
+    /// Counts it as lost.
+    pub fn lost(&self, counters: &mut Counters<'_>, reason: DropReason) {
+        if self.is_copy {
+            counters.lost_held_copy();
+        } else {
+            counters.lost_held(reason);
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Waiting {
     next_hop: NextHop,
     first_asked: u64,
     last_asked: u64,
-    /// Each in its pieces, if it was cut.
-    frames: Vec<Vec<Sent>>,
+    frames: Vec<HeldFrame>,
 }
 
 /// Edited frames that lack a destination MAC address, by the next hop that they wait for.
@@ -35,12 +55,12 @@ pub(crate) struct HeldFrames {
 }
 
 impl HeldFrames {
-    /// Keeps a frame, in its pieces, until its next hop is known. If that is to be asked for, for the first time or once more, the
-    /// question is added to `questions`, even if there is no room for the frame: the last one may have been lost.
+    /// Keeps a frame until its next hop is known. If that is to be asked for, for the first time or once more, the question is
+    /// added to `questions`, even if there is no room for the frame: the last one may have been lost.
     pub fn keep(
         &mut self,
         next_hop: &NextHop,
-        frame: Vec<Sent>,
+        frame: HeldFrame,
         now: u64,
         questions: &mut Vec<Sent>,
     ) -> Result<(), DropReason> {
@@ -76,19 +96,21 @@ impl HeldFrames {
     }
 
     /// The frames that waited for a next hop; none if it was not asked for.
-    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<Vec<Sent>>> {
+    pub fn take(&mut self, uplink: UplinkId, address: IpAddr) -> Option<Vec<HeldFrame>> {
         Some(self.next_hops.remove(&(uplink.0, address))?.frames)
     }
 
-    /// Gives up what waited too long, and says how many frames those were.
-    pub fn expire(&mut self, now: u64) -> usize {
-        let mut given_up = 0;
+    /// Gives up what waited too long, and counts it.
+    pub fn expire(&mut self, counters: &mut Counters<'_>, now: u64) {
         self.next_hops.retain(|_, waiting| {
             let is_over = now.saturating_sub(waiting.first_asked) >= GIVE_UP;
-            given_up += if is_over { waiting.frames.len() } else { 0 };
+            if is_over {
+                for frame in &waiting.frames {
+                    frame.lost(counters, DropReason::NeighbourTimeout);
+                }
+            }
             !is_over
         });
-        given_up
     }
 }
 

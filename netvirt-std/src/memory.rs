@@ -128,8 +128,13 @@ impl HostCapacity {
     }
 
     /// The most (subnet, host) pairs that there can be: a host is a member of a subnet by its records.
-    pub(crate) fn members(&self) -> usize {
-        self.records.min(self.subnets.saturating_mul(self.hosts))
+    pub(crate) const fn members(&self) -> usize {
+        let pairs = self.subnets.saturating_mul(self.hosts);
+        if pairs < self.records {
+            pairs
+        } else {
+            self.records
+        }
     }
 
     fn storage(&self) -> PolicyStorage<'static> {

@@ -2,18 +2,21 @@
 
 use std::time::Duration;
 
-use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
+use netvirt_core::counters::Counters;
+use netvirt_core::datapath::{
+    DropReason, Frame, Ingress, Outcome, Punt, Replica, Replication, Verdict, Worker,
+};
 use netvirt_core::edit::{DETACHED_ROOM, Edit, HEADROOM};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{
-    Change, Neighbour, NextHop, Policies, Policy, Refused, Transaction, TransactionWriter,
+    Change, Neighbour, NextHop, PathId, Policies, Policy, Refused, Transaction, TransactionWriter,
 };
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned, Reply};
 use netvirt_core::table::Seed;
 use netvirt_core::trace::{Observer, Unobserved};
 use netvirt_core::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 
-use crate::held::HeldFrames;
+use crate::held::{HeldFrame, HeldFrames};
 use crate::memory::HostCapacity;
 
 /// Where a frame leaves the switch.
@@ -79,6 +82,8 @@ pub enum DecisionKind {
     Delivered,
     /// Sent into the provider network.
     Transmitted,
+    /// Copied for many.
+    Replicated,
     /// Answered.
     Replied,
     /// Left to the caller, for this reason.
@@ -95,6 +100,7 @@ impl DecisionKind {
         match self {
             Self::Delivered => "delivered",
             Self::Transmitted => "transmitted",
+            Self::Replicated => "replicated",
             Self::Replied => "replied",
             Self::Punted(_) => "punted",
             Self::Held => "held",
@@ -223,15 +229,21 @@ impl Switch {
         let verdict =
             self.worker
                 .process_observed(self.policies.live(), &frame, since_start, observer);
-        let done = carry_out(
-            self.policies.live(),
-            &verdict,
-            &frame,
-            &mut self.buffer,
-            &mut self.held,
+        let mut exit = Exit {
+            policy: self.policies.live(),
+            frame: &frame,
+            buffer: &mut self.buffer,
+            held: &mut self.held,
             now,
             sent,
-        );
+        };
+        let done = match &verdict.outcome {
+            Outcome::Replicate(replication) => {
+                exit.replicate(replication, self.worker.counters_mut());
+                Ok(())
+            }
+            _ => exit.carry_out(&verdict),
+        };
         let mut decision = Decision {
             kind: DecisionKind::of(&verdict.outcome),
             reason: verdict.reason,
@@ -264,11 +276,7 @@ impl Switch {
 
     /// Drops held frames whose next hop did not answer.
     fn expire(&mut self, now: u64) {
-        for _ in 0..self.held.expire(now) {
-            self.worker
-                .counters_mut()
-                .lost_held(DropReason::NeighbourTimeout);
-        }
+        self.held.expire(self.worker.counters_mut(), now);
     }
 
     /// Believes a next hop's MAC address if it was asked for, and sends what waited for it.
@@ -282,9 +290,9 @@ impl Switch {
         if writer.push(&Change::SetNeighbour(neighbour)).is_ok() {
             let _ = self.policies.apply(Transaction::new(writer.finish()));
         }
-        for frame in waiting {
-            self.released += 1;
-            sent.extend(frame.into_iter().map(|piece| piece.to(neighbour.mac)));
+        for HeldFrame { pieces, is_copy } in waiting {
+            self.released += u64::from(!is_copy);
+            sent.extend(pieces.into_iter().map(|piece| piece.to(neighbour.mac)));
         }
     }
 }
@@ -295,6 +303,7 @@ impl DecisionKind {
         match outcome {
             Outcome::Deliver { .. } => Self::Delivered,
             Outcome::Transmit { .. } => Self::Transmitted,
+            Outcome::Replicate(_) => Self::Replicated,
             Outcome::Reply(_) => Self::Replied,
             Outcome::Punt(punt) => Self::Punted(*punt),
             Outcome::Hold { .. } => Self::Held,
@@ -303,27 +312,67 @@ impl DecisionKind {
     }
 }
 
-/// Does what was decided.
-fn carry_out(
-    policy: &Policy<'_>,
-    verdict: &Verdict<'_>,
-    frame: &Frame<'_>,
-    buffer: &mut Vec<u8>,
-    held: &mut HeldFrames,
+/// Where one frame leaves, or waits.
+struct Exit<'a, 'f> {
+    policy: &'a Policy<'static>,
+    frame: &'a Frame<'f>,
+    buffer: &'a mut Vec<u8>,
+    held: &'a mut HeldFrames,
     now: u64,
-    sent: &mut Vec<Sent>,
-) -> Result<(), DropReason> {
-    let outgoing = outgoing(policy, verdict, frame, buffer)?;
-    let Outcome::Hold { path, .. } = &verdict.outcome else {
-        sent.extend(outgoing);
-        return Ok(());
-    };
-    let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
-    held.keep(&next_hop, outgoing, now, sent)
+    sent: &'a mut Vec<Sent>,
+}
+
+impl Exit<'_, '_> {
+    /// Does what was decided.
+    fn carry_out(&mut self, verdict: &Verdict<'_>) -> Result<(), DropReason> {
+        let pieces = outgoing(self.policy, verdict, self.frame, self.buffer)?;
+        if let Outcome::Hold { path, .. } = &verdict.outcome {
+            let is_copy = false;
+            self.hold(*path, HeldFrame { pieces, is_copy })
+        } else {
+            self.sent.extend(pieces);
+            Ok(())
+        }
+    }
+
+    /// Sends every copy of a frame for many, each for itself.
+    fn replicate(&mut self, replication: &Replication, counters: &mut Counters<'_>) {
+        for replica in replication.copies(self.policy) {
+            if self.copy(&replica).is_err() {
+                counters.lost_copy(self.frame, replica.port());
+            }
+        }
+    }
+
+    fn copy(&mut self, replica: &Replica<'_>) -> Result<(), DropReason> {
+        match replica {
+            Replica::Deliver { port, edit } => self.send(Egress::Port(*port), edit),
+            Replica::Transmit { uplink, edit } => self.send(Egress::Uplink(*uplink), edit),
+            Replica::Hold { path, edit } => {
+                let next_hop = self.policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+                let egress = Egress::Uplink(next_hop.uplink);
+                let pieces = vec![sent(egress, edit, self.frame, self.buffer)?];
+                let is_copy = true;
+                self.hold(*path, HeldFrame { pieces, is_copy })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn send(&mut self, egress: Egress, edit: &Edit<'_>) -> Result<(), DropReason> {
+        let sent = sent(egress, edit, self.frame, self.buffer)?;
+        self.sent.push(sent);
+        Ok(())
+    }
+
+    fn hold(&mut self, path: PathId, frame: HeldFrame) -> Result<(), DropReason> {
+        let next_hop = self.policy.next_hop(path).ok_or(DropReason::NoPath)?;
+        self.held.keep(&next_hop, frame, self.now, self.sent)
+    }
 }
 
 /// What a verdict makes of a frame: the edited frame or its fragments, or the answer to it. A frame that is to be held
-/// still lacks its destination MAC address. It is edited in `buffer`.
+/// still lacks its destination MAC address. It is edited in `buffer`. The copies of a frame for many are not made here.
 pub(crate) fn outgoing(
     policy: &Policy<'_>,
     verdict: &Verdict<'_>,
@@ -343,13 +392,21 @@ pub(crate) fn outgoing(
     if edit.fragmentation.is_some() {
         return fragments(egress, edit, frame);
     }
-    let bytes = edited(edit, frame, buffer)?;
-    Ok(vec![Sent {
+    sent(egress, edit, frame, buffer).map(|frame| vec![frame])
+}
+
+fn sent(
+    egress: Egress,
+    edit: &Edit<'_>,
+    frame: &Frame<'_>,
+    buffer: &mut Vec<u8>,
+) -> Result<Sent, DropReason> {
+    Ok(Sent {
         egress,
-        bytes,
+        bytes: edited(edit, frame, buffer)?,
         length: edit.length(),
         offload: edit.offload,
-    }])
+    })
 }
 
 /// The fragments of an edited frame, which must be at hand as a whole.

@@ -314,6 +314,59 @@ fn what_waits_is_bounded_and_given_up_in_the_end() {
     assert_eq!(counters["reasons"]["neighbour_queue_full"], 1);
 }
 
+fn blue_broadcast() -> Vec<u8> {
+    let packet = ipv4("10.0.0.5", "10.0.0.255", 17, &udp(20));
+    ethernet(BROADCAST, BLUE_1, 0x0800, &packet)
+}
+
+#[test]
+fn a_copy_waits_for_its_next_hop_like_any_frame() {
+    let captures = Captures::new();
+    let answer = arp(2, (HOST_2, "192.168.4.22"), (HOST_1, "192.168.4.11"));
+    let uplink = captures.input("uplink", &[(2, ethernet(HOST_1, HOST_2, 0x0806, &answer))]);
+    let blue = captures.input("blue-1", &[(1, blue_broadcast()), (3, blue_broadcast())]);
+    let lines = replay(TWO_HOSTS, "host-1", &[uplink, blue]);
+    assert_eq!(verdict(&lines[0]), "replicated");
+    assert_eq!(out(&lines[0]).len(), 1, "the question");
+    let (expected, sent) = (text(&blue_broadcast()), [&lines[1], &lines[2]]);
+    for line in sent {
+        let [("uplink", copy)] = out(line)[..] else {
+            panic!("{line}");
+        };
+        assert!(copy.ends_with(&expected), "{copy}");
+    }
+    let counters = &lines[3]["counters"];
+    assert_eq!(counters["replicated"], 2);
+    assert_eq!(
+        (&counters["held"], &counters["released"]),
+        (&json!(0), &json!(0))
+    );
+    assert_eq!(counters["events"]["copies"], 2);
+    assert_eq!(counters["events"]["copies_lost"], 0);
+}
+
+#[test]
+fn copies_that_cannot_wait_or_wait_too_long_are_lost_and_their_frames_are_not() {
+    let captures = Captures::new();
+    let times = [0, 1, 2, 3, 4 * SECOND];
+    let blue = captures.input("blue-1", &times.map(|time| (time, blue_broadcast())));
+    let lines = replay(TWO_HOSTS, "host-1", &[blue]);
+    let verdicts: Vec<_> = lines[..5].iter().map(verdict).collect();
+    assert_eq!(verdicts, ["replicated"; 5]);
+    let counters = &lines[5]["counters"];
+    assert_eq!(
+        (
+            &counters["replicated"],
+            &counters["dropped"],
+            &counters["held"]
+        ),
+        (&json!(5), &json!(0), &json!(0))
+    );
+    // One had no room, three were given up, and the last one still waits.
+    assert_eq!(counters["events"]["copies"], 1);
+    assert_eq!(counters["events"]["copies_lost"], 4);
+}
+
 #[test]
 fn a_frame_cut_by_a_snap_length_keeps_its_length() {
     let captures = Captures::new();

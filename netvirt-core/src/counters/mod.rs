@@ -276,14 +276,10 @@ impl<'s> Counters<'s> {
         }
     }
 
-    /// Takes a copy of a frame for many back that the adapter could not handle as decided: it was lost after all.
-    pub fn lost_copy(&mut self, frame: &Frame<'_>, replica: &Replica<'_>) {
-        if let Replica::Lost { .. } = replica {
-            return;
-        }
-        if let Replica::Deliver { port, .. } = replica
-            && let Some(port) = self.ports.get_mut(port.index())
-        {
+    /// Takes a copy of a frame for many back that the adapter could not handle as decided: it was lost after all. `port` is
+    /// where it was to be delivered, if it was.
+    pub fn lost_copy(&mut self, frame: &Frame<'_>, port: Option<PortId>) {
+        if let Some(port) = port.and_then(|port| self.ports.get_mut(port.index())) {
             port.delivered.take_back(frame.length);
         }
         self.lost_held_copy();

@@ -96,6 +96,16 @@ pub enum Replica<'r> {
     },
 }
 
+impl Replica<'_> {
+    /// The port of this host that it is to be delivered to, if it is.
+    pub const fn port(&self) -> Option<PortId> {
+        match self {
+            Self::Deliver { port, .. } => Some(*port),
+            _ => None,
+        }
+    }
+}
+
 impl Replication {
     /// The copies: those for ports of this host, and behind them those for other hosts. `policy` must be the one under which
     /// the frame was decided.

@@ -111,7 +111,7 @@ fn counters_add_up(hosts: &[HostReport]) -> Finding {
     let wrong = hosts.iter().filter(|host| !add_up(&host.counted)).count();
     finding(
         "counters add up",
-        "received = delivered + transmitted + replied + punted + held + dropped on every host",
+        "received = delivered + transmitted + replicated + replied + punted + held + dropped on every host",
         format!(
             "received = sum of all outcomes on {} of {} hosts",
             hosts.len() - wrong,

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use managed::ManagedSlice;
 use netvirt_core::counters::Counters;
-use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict, Worker};
+use netvirt_core::datapath::{
+    DropReason, Frame, Ingress, Outcome, Punt, Replica, Replication, Verdict, Worker,
+};
 use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{NextHop, Policy};
 use netvirt_core::trace::{Observer, Step};
@@ -36,7 +38,7 @@ pub struct Explanation {
     pub port: String,
     /// The steps in the order in which the datapath took them.
     pub steps: Vec<ToldStep>,
-    /// Delivered, transmitted, replied, punted, held or dropped.
+    /// Delivered, transmitted, replicated, replied, punted, held or dropped.
     pub verdict: &'static str,
     /// Why it is refused, if it is.
     pub reason: Option<&'static str>,
@@ -146,6 +148,7 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
     match &verdict.outcome {
         Outcome::Deliver { port, .. } => format!("to {}, on this host", names.port(*port)),
         Outcome::Transmit { .. } => "into the provider network".to_owned(),
+        Outcome::Replicate(replication) => copied_to(replication, names),
         Outcome::Reply(_) => "the host answers for the network".to_owned(),
         Outcome::Hold { path, .. } => match names.policy.next_hop(*path) {
             Some(next_hop) => waits_for(&next_hop),
@@ -176,6 +179,37 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
         }
         _ => String::new(),
     }
+}
+
+/// `copied to blue-2, on this host, and to 2 other hosts; 1 copy is lost (too_big)`.
+fn copied_to(replication: &Replication, names: Names<'_>) -> String {
+    let (mut ports, mut hosts, mut lost) = (Vec::new(), 0, String::new());
+    for replica in replication.copies(names.policy) {
+        match replica {
+            Replica::Deliver { port, .. } => ports.push(names.port(port)),
+            Replica::Lost {
+                reason: DropReason::RewriteUnsupported,
+                ..
+            } => lost += "; machines that are reached by rewrite get none",
+            Replica::Lost { reason, copies } => {
+                lost += &match copies {
+                    1 => format!("; 1 copy is lost ({reason})"),
+                    _ => format!("; {copies} copies are lost ({reason})"),
+                }
+            }
+            _ => hosts += 1,
+        }
+    }
+    let here = match &ports[..] {
+        [] => "no machine of this host".to_owned(),
+        ports => format!("{}, on this host", ports.join(", ")),
+    };
+    let there = match hosts {
+        0 => String::new(),
+        1 => ", and to 1 other host".to_owned(),
+        _ => format!(", and to {hosts} other hosts"),
+    };
+    format!("copied to {here}{there}{lost}")
 }
 
 fn waits_for(next_hop: &NextHop) -> String {

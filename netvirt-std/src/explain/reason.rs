@@ -20,7 +20,10 @@ pub(super) const fn meaning(reason: DropReason) -> &'static str {
         DropReason::RouterGuard => "a machine must not act as a router",
         DropReason::Ethertype => "neither IPv4, IPv6 nor ARP",
         DropReason::GatewayAddress => "the gateway answers nothing but echo requests",
-        DropReason::Multicast => "broadcast and multicast are not carried",
+        DropReason::Multicast => {
+            "for many, but from an address without record, to no group that is carried, or not so on every layer"
+        }
+        DropReason::StormLimit => "the port sends more broadcast and multicast than it may",
         DropReason::NoRoute => "no route of the routing domain leads to the destination",
         DropReason::NoRecord => "no record knows who has the destination's address",
         DropReason::NoPath => "no usable path leads to the host of the destination",

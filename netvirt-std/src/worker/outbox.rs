@@ -2,18 +2,19 @@
 
 use std::ops::Range;
 
+use netvirt_core::PortId;
 use netvirt_core::counters::Counters;
-use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Verdict};
+use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Replica, Replication, Verdict};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit};
 use netvirt_core::offload::Offload;
-use netvirt_core::policy::{Neighbour, NextHop, PathId, Policy};
+use netvirt_core::policy::{Neighbour, NextHop, Policy};
 use netvirt_core::proxy::Reply;
 
 use super::Event;
 use super::senders::Senders;
 use crate::capture::live::CaptureSender;
 use crate::device::{BATCH, Capabilities, Outgoing};
-use crate::held::HeldFrames;
+use crate::held::{HeldFrame, HeldFrames};
 use crate::switch::{Egress, Sent, answer, solicitation};
 
 /// Where everything leaves a worker.
@@ -29,16 +30,27 @@ pub(super) struct Outbox {
     messages: Vec<Sent>,
 }
 
-/// A frame of the batch that is ready to leave, or a piece of one: a front, and the rest of the frame as it was received.
+/// A frame of the batch that is ready to leave, or a piece or a copy of one: a front, and the rest of the frame as it was
+/// received.
 #[derive(Debug, Clone)]
 struct Departure {
+    /// Number of the frame in the batch.
     number: usize,
+    /// It is one of several copies of the frame, which are counted apart.
+    is_copy: bool,
     egress: Egress,
     /// The number of its front's room.
     room: usize,
     front: Range<usize>,
     rest: Range<usize>,
     offload: Offload,
+}
+
+/// Frames, and what was decided about them.
+#[derive(Clone, Copy)]
+struct Batch<'b, 'f, 'p> {
+    frames: &'b [Frame<'f>],
+    verdicts: &'b [Verdict<'p>],
 }
 
 /// Rooms that stay when a batch is done.
@@ -82,17 +94,19 @@ impl Outbox {
         counters: &mut Counters<'_>,
         now: u64,
     ) {
-        self.departures.clear();
-        self.fronts.used = 0;
+        let batch = Batch { frames, verdicts };
         for (number, (frame, verdict)) in frames.iter().zip(verdicts).enumerate() {
+            if let Outcome::Replicate(replication) = &verdict.outcome {
+                self.came(frame, None);
+                self.replicate(policy, batch, number, replication, counters, now);
+                continue;
+            }
             let done = self.see_to(policy, number, frame, verdict, now);
             let lost = done.err();
             if let Some(reason) = lost {
                 counters.lost(frame, verdict, reason);
             }
-            if let Some(capture) = &self.capture {
-                capture.came(frame.ingress, frame.window, verdict.reason.or(lost));
-            }
+            self.came(frame, verdict.reason.or(lost));
             // Comes behind, so that a capture shows the cause first.
             if let Err(reason) = self.send_messages()
                 && let Outcome::Reply(_) = verdict.outcome
@@ -100,7 +114,13 @@ impl Outbox {
                 counters.lost(frame, verdict, reason);
             }
         }
-        self.depart(frames, verdicts, counters);
+        self.depart(batch, counters);
+    }
+
+    fn came(&self, frame: &Frame<'_>, refused: Option<DropReason>) {
+        if let Some(capture) = &self.capture {
+            capture.came(frame.ingress, frame.window, refused);
+        }
     }
 
     fn see_to(
@@ -111,14 +131,19 @@ impl Outbox {
         verdict: &Verdict<'_>,
         now: u64,
     ) -> Result<(), DropReason> {
+        let leaves = |egress| Departure::of(number, egress, false);
         match &verdict.outcome {
             Outcome::Deliver { port, edit } => {
-                self.prepare(number, Egress::Port(*port), edit, frame)
+                self.prepare(leaves(Egress::Port(*port)), edit, frame)
             }
             Outcome::Transmit { uplink, edit } => {
-                self.prepare(number, Egress::Uplink(*uplink), edit, frame)
+                self.prepare(leaves(Egress::Uplink(*uplink)), edit, frame)
             }
-            Outcome::Hold { path, edit } => self.hold(policy, number, *path, edit, frame, now),
+            Outcome::Hold { path, edit } => {
+                let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+                let departure = leaves(Egress::Uplink(next_hop.uplink));
+                self.hold(&next_hop, departure, edit, frame, now)
+            }
             Outcome::Reply(reply) => self.reply(reply, frame),
             Outcome::Punt(punt) => {
                 self.tell(punt);
@@ -128,21 +153,73 @@ impl Outbox {
         }
     }
 
+    /// Sends every copy of a frame for many, each for itself: what becomes of one does not matter to the others. They may be
+    /// more than should ever wait to leave together.
+    #[cold]
+    fn replicate(
+        &mut self,
+        policy: &Policy<'_>,
+        batch: Batch<'_, '_, '_>,
+        number: usize,
+        replication: &Replication,
+        counters: &mut Counters<'_>,
+        now: u64,
+    ) {
+        let frame = &batch.frames[number];
+        for replica in replication.copies(policy) {
+            if self.departures.len() >= BATCH {
+                self.depart(batch, counters);
+            }
+            if self.copy(policy, number, frame, &replica, now).is_err() {
+                counters.lost_copy(frame, replica.port());
+            }
+        }
+        // A question that is lost is asked again.
+        while !self.messages.is_empty() {
+            let _ = self.send_messages();
+        }
+    }
+
+    fn copy(
+        &mut self,
+        policy: &Policy<'_>,
+        number: usize,
+        frame: &Frame<'_>,
+        replica: &Replica<'_>,
+        now: u64,
+    ) -> Result<(), DropReason> {
+        let leaves = |egress| Departure::of(number, egress, true);
+        match replica {
+            Replica::Deliver { port, edit } => {
+                self.prepare(leaves(Egress::Port(*port)), edit, frame)
+            }
+            Replica::Transmit { uplink, edit } => {
+                self.prepare(leaves(Egress::Uplink(*uplink)), edit, frame)
+            }
+            Replica::Hold { path, edit } => {
+                let next_hop = policy.next_hop(*path).ok_or(DropReason::NoPath)?;
+                let departure = leaves(Egress::Uplink(next_hop.uplink));
+                self.hold(&next_hop, departure, edit, frame, now)
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Makes the front of a frame that is to leave with its batch.
     fn prepare(
         &mut self,
-        number: usize,
-        egress: Egress,
+        mut departure: Departure,
         edit: &Edit<'_>,
         frame: &Frame<'_>,
     ) -> Result<(), DropReason> {
-        let sender = self.senders.get_mut(egress).ok_or(DropReason::PortFull)?;
+        let sender = self.senders.get_mut(departure.egress);
+        let sender = sender.ok_or(DropReason::PortFull)?;
         let capabilities = match edit.fragmentation {
             None => sender.capabilities(),
             // No device takes work over that spans fragments.
             Some(_) => Capabilities::default(),
         };
-        let departure = self.edit(number, egress, edit, frame, capabilities)?;
+        self.edit(&mut departure, edit, frame, capabilities)?;
         match edit.fragmentation {
             None => self.departures.push(departure),
             Some(_) => {
@@ -181,38 +258,27 @@ impl Outbox {
 
     fn edit(
         &mut self,
-        number: usize,
-        egress: Egress,
+        departure: &mut Departure,
         edit: &Edit<'_>,
         frame: &Frame<'_>,
         capabilities: Capabilities,
-    ) -> Result<Departure, DropReason> {
-        let number_of_room = self.fronts.next();
-        let room = &mut self.fronts.rooms[number_of_room];
+    ) -> Result<(), DropReason> {
+        departure.room = self.fronts.next();
+        let room = &mut self.fronts.rooms[departure.room];
         let detached = edit
             .detach(frame.window, room)
             .map_err(|_| DropReason::NoHeadroom)?;
-        let mut departure = Departure {
-            number,
-            egress,
-            room: number_of_room,
-            front: detached.header,
-            rest: detached.payload,
-            offload: edit.offload,
-        };
+        departure.front = detached.header;
+        departure.rest = detached.payload;
+        departure.offload = edit.offload;
         if departure.offload != Offload::NONE {
             departure.finish(room, frame, capabilities)?;
         }
-        Ok(departure)
+        Ok(())
     }
 
     /// Sends what is ready, device by device in the order of the batch.
-    fn depart(
-        &mut self,
-        frames: &[Frame<'_>],
-        verdicts: &[Verdict<'_>],
-        counters: &mut Counters<'_>,
-    ) {
+    fn depart(&mut self, batch: Batch<'_, '_, '_>, counters: &mut Counters<'_>) {
         // A frame that is lost in part is lost once.
         let mut lost = [false; BATCH];
         let runs = self
@@ -224,7 +290,7 @@ impl Outbox {
             for (place, departure) in outgoing.iter_mut().zip(run) {
                 *place = Outgoing {
                     front: &self.fronts.rooms[departure.room][departure.front.clone()],
-                    rest: &frames[departure.number].window[departure.rest.clone()],
+                    rest: &batch.frames[departure.number].window[departure.rest.clone()],
                     offload: departure.offload,
                     is_lost: false,
                 };
@@ -233,16 +299,24 @@ impl Outbox {
             if let Some(sender) = self.senders.get_mut(run[0].egress) {
                 sender.send(outgoing);
             }
-            for (sent, Departure { number, egress, .. }) in outgoing.iter().zip(run) {
-                if sent.is_lost {
-                    if !std::mem::replace(&mut lost[*number], true) {
-                        counters.lost(&frames[*number], &verdicts[*number], DropReason::PortFull);
+            for (sent, departure) in outgoing.iter().zip(run) {
+                if !sent.is_lost {
+                    if let Some(capture) = &self.capture {
+                        capture.left(departure.egress, sent.front, sent.rest);
                     }
-                } else if let Some(capture) = &self.capture {
-                    capture.left(*egress, sent.front, sent.rest);
+                    continue;
+                }
+                let number = departure.number;
+                let (frame, verdict) = (&batch.frames[number], &batch.verdicts[number]);
+                if departure.is_copy {
+                    counters.lost_copy(frame, departure.port());
+                } else if !std::mem::replace(&mut lost[number], true) {
+                    counters.lost(frame, verdict, DropReason::PortFull);
                 }
             }
         }
+        self.departures.clear();
+        self.fronts.used = 0;
     }
 
     fn reply(&mut self, reply: &Reply, frame: &Frame<'_>) -> Result<(), DropReason> {
@@ -275,16 +349,15 @@ impl Outbox {
     /// Keeps a frame until its next hop is known, and asks for that.
     fn hold(
         &mut self,
-        policy: &Policy<'_>,
-        number: usize,
-        path: PathId,
+        next_hop: &NextHop,
+        mut departure: Departure,
         edit: &Edit<'_>,
         frame: &Frame<'_>,
         now: u64,
     ) -> Result<(), DropReason> {
-        let next_hop = policy.next_hop(path).ok_or(DropReason::NoPath)?;
-        let egress = Egress::Uplink(next_hop.uplink);
-        let departure = self.edit(number, egress, edit, frame, Capabilities::default())?;
+        let (egress, is_copy) = (departure.egress, departure.is_copy);
+        let used = self.fronts.used;
+        self.edit(&mut departure, edit, frame, Capabilities::default())?;
         let pieces = match edit.fragmentation {
             None => vec![departure],
             Some(_) => self.cut(edit, &departure)?,
@@ -293,11 +366,14 @@ impl Outbox {
             let front = &self.fronts.rooms[piece.room][piece.front];
             Sent::whole(egress, [front, &frame.window[piece.rest]].concat())
         };
-        let waiting = pieces.into_iter().map(whole).collect();
+        let pieces = pieces.into_iter().map(whole).collect();
+        // What waits has its bytes: its rooms are free again.
+        self.fronts.used = used;
+        let waiting = HeldFrame { pieces, is_copy };
         let caused = self.messages.len();
-        let kept = self.held.keep(&next_hop, waiting, now, &mut self.messages);
+        let kept = self.held.keep(next_hop, waiting, now, &mut self.messages);
         if self.messages.len() > caused {
-            self.tell_asked(&next_hop);
+            self.tell_asked(next_hop);
         }
         kept
     }
@@ -325,9 +401,7 @@ impl Outbox {
 
     /// Asks for next hops once more, and gives up what waited too long.
     pub fn look_at_held(&mut self, counters: &mut Counters<'_>, now: u64) {
-        for _ in 0..self.held.expire(now) {
-            counters.lost_held(DropReason::NeighbourTimeout);
-        }
+        self.held.expire(counters, now);
         for next_hop in self.held.due(now) {
             self.ask(&next_hop);
         }
@@ -336,11 +410,12 @@ impl Outbox {
     /// Sends what waited for a next hop.
     pub fn release(&mut self, neighbour: &Neighbour, counters: &mut Counters<'_>) {
         let waiting = self.held.take(neighbour.uplink, neighbour.address.get());
-        for frame in waiting.into_iter().flatten() {
-            let mut pieces = frame.into_iter().map(|piece| piece.to(neighbour.mac));
+        for mut frame in waiting.into_iter().flatten() {
+            let pieces = std::mem::take(&mut frame.pieces);
+            let mut pieces = pieces.into_iter().map(|piece| piece.to(neighbour.mac));
             let sent = pieces.try_for_each(|piece| self.send(piece.egress, &piece.bytes));
             if let Err(reason) = sent {
-                counters.lost_held(reason);
+                frame.lost(counters, reason);
             }
         }
     }
@@ -373,6 +448,27 @@ impl Outbox {
 }
 
 impl Departure {
+    /// A frame of the batch, or a copy of it, whose front is yet to be made.
+    const fn of(number: usize, egress: Egress, is_copy: bool) -> Self {
+        Self {
+            number,
+            is_copy,
+            egress,
+            room: 0,
+            front: 0..0,
+            rest: 0..0,
+            offload: Offload::NONE,
+        }
+    }
+
+    /// The port that it goes to, if it goes to one.
+    const fn port(&self) -> Option<PortId> {
+        match self.egress {
+            Egress::Port(port) => Some(port),
+            Egress::Uplink(_) => None,
+        }
+    }
+
     /// Does the work that the device does not take over.
     #[cold]
     fn finish(

@@ -2,6 +2,7 @@
 
 mod devices;
 mod network;
+mod replication;
 mod running;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use netvirt_core::checksum::{self, Delta};
 use netvirt_core::counters::Counters;
-use netvirt_core::datapath::{DropReason, Frame, Outcome, Verdict, Worker};
+use netvirt_core::datapath::{DropReason, Frame, Outcome, Replica, Replication, Verdict, Worker};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::{
     ByteTable, ChecksumOutOfBounds, FilterRefused, HashTypes, IndirectionTable, InvalidSuperFrame,
@@ -108,6 +108,28 @@ entry_points! {
             worker.counters_mut().lost(frame, &verdict, DropReason::NoHeadroom);
         }
         edited
+    }
+    fn replication_copies(
+        replication: &Replication,
+        policy: &Policy<'_>,
+        frame: &Frame<'_>,
+        counters: &mut Counters<'_>,
+        room: &mut [u8]
+    ) -> usize {
+        let mut written = 0usize;
+        for replica in replication.copies(policy) {
+            let edited = match &replica {
+                Replica::Deliver { edit, .. } | Replica::Transmit { edit, .. } | Replica::Hold { edit, .. } => {
+                    edit.apply_into(frame.window, room).ok()
+                }
+                _ => continue,
+            };
+            match edited {
+                Some(bytes) => written = written.saturating_add(bytes),
+                None => counters.lost_copy(frame, replica.port()),
+            }
+        }
+        written
     }
     fn worker_process_batch(
         worker: &mut Worker<'_>,

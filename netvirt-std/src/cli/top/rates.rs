@@ -306,6 +306,7 @@ mod tests {
                     .iter()
                     .map(|(reason, frames)| ((*reason).to_owned(), *frames))
                     .collect(),
+                events: vec![],
                 ports: ports.iter().map(port).collect(),
                 subnets: vec![SubnetCount {
                     vsid: 5001,

@@ -175,6 +175,7 @@ mod tests {
                 dropped: 0,
                 released: None,
                 reasons: vec![("no_record".to_owned(), frames)],
+                events: vec![],
                 ports: vec![PortCount {
                     port: "blue-1".to_owned(),
                     received: count,
