@@ -119,11 +119,11 @@ impl Replication {
         };
         let for_hosts = for_hosts
             .into_iter()
-            .flat_map(|(subnet, settings)| self.to_hosts(policy, subnet, settings));
-        ports.map(|port| self.to_port(port)).chain(for_hosts)
+            .flat_map(|(subnet, settings)| self.for_hosts_of(policy, subnet, settings));
+        ports.map(|port| self.for_port(port)).chain(for_hosts)
     }
 
-    fn to_port(&self, port: PortId) -> Replica<'_> {
+    fn for_port(&self, port: PortId) -> Replica<'_> {
         let edit = match self.reach {
             Reach::Everywhere { .. } => {
                 self.edit(self.network_offset, Push::Ethernet(self.ethernet()))
@@ -137,7 +137,7 @@ impl Replication {
         Replica::Deliver { port, edit }
     }
 
-    fn to_hosts<'r>(
+    fn for_hosts_of<'r>(
         &'r self,
         policy: &'r Policy<'_>,
         subnet: &Subnet,
@@ -159,13 +159,13 @@ impl Replication {
             .hosts_of(self.subnet)
             .take(most as usize)
             .map(move |host| {
-                self.to_host(policy, settings, host)
+                self.for_host(policy, settings, host)
                     .unwrap_or_else(|reason| Replica::Lost { reason, copies: 1 })
             })
             .chain(lost)
     }
 
-    fn to_host<'r>(
+    fn for_host<'r>(
         &'r self,
         policy: &'r Policy<'_>,
         settings: &Settings,
