@@ -61,6 +61,15 @@ fn padding_is_no_payload() {
     segments[0].extend([0xee; 6]);
     segments[2].extend([0xee; 1]);
     assert_eq!(merged(&segments), [delivered(&whole)]);
+    let mut receiver = Receiver::new(1);
+    for segment in &segments {
+        let (front, rest) = segment.split_at(whole.header_length());
+        receiver.take(&MergeFrame {
+            rest,
+            ..crate::mergers::whole(front)
+        });
+    }
+    assert_eq!(receiver.finish(), [delivered(&whole)]);
 }
 
 #[test]
@@ -378,11 +387,17 @@ fn frames_without_payload() {
             let frames = [whole.expected(), whole.expected()].concat();
             assert_eq!(merged(&frames), as_they_are(&frames));
         }
-        // They overtake nothing of their flow.
+        // They overtake nothing of their flow, and do not join what they continue.
         let segments = tcp(version, ACK, &[], 2800).expected();
-        let empty = tcp(version, ACK, &[], 0).expected();
-        let frames = [&segments[..1], &empty[..], &segments[1..]].concat();
-        assert_eq!(merged(&frames), as_they_are(&frames));
+        for sent in [0, 1400] {
+            let empty = tcp(version, ACK, &[], 0).with(|it| {
+                let sequence = 0xffff_fa00u32.wrapping_add(sent).to_be_bytes();
+                it.packet.transport[4..8].copy_from_slice(&sequence);
+                it.packet.identification += 1;
+            });
+            let frames = [&segments[..1], &empty.expected()[..], &segments[1..]].concat();
+            assert_eq!(merged(&frames), as_they_are(&frames));
+        }
     }
 }
 
@@ -466,10 +481,23 @@ fn udp_without_checksum_or_without_wish() {
             });
         }
         assert_eq!(receiver.finish(), as_they_are(&frames));
-        let mut wrong_length = frames.clone();
-        let at = udp(version, 0).transport_offset() + 5;
-        wrong_length[1][at] ^= 1;
-        assert_eq!(merged(&wrong_length), as_they_are(&wrong_length));
+        // Even if the NIC finds the checksum right, or nothing wrong where there is none.
+        let at = udp(version, 0).transport_offset();
+        for change in [at + 5, at + 6] {
+            let mut frames = frames.clone();
+            match change == at + 5 {
+                true => frames[1][change] ^= 1,
+                false => frames[1][change..change + 2].fill(0),
+            }
+            let mut receiver = Receiver::new(1);
+            for frame in &frames {
+                receiver.take(&MergeFrame {
+                    is_valid: true,
+                    ..whole(frame)
+                });
+            }
+            assert_eq!(receiver.finish(), as_they_are(&frames));
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench datapath` runs all and prints one table at the end; an argument runs what it matches.
 
+mod cache;
 mod expected;
 mod headers;
 mod mixes;

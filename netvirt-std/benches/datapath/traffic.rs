@@ -3,6 +3,7 @@
 use netvirt_core::datapath::Ingress;
 use netvirt_core::{MacAddress, PortId, UplinkId};
 
+use crate::cache::evict;
 use crate::network::{Network, OWN_ADDRESS, OWN_MAC, PROVIDER_ROUTER_MAC, Reach, SUBNETS};
 
 /// Bytes in front of a frame in its buffer.
@@ -330,17 +331,6 @@ impl Trace {
         let (far, number) = self.next();
         Packet::typical(network, direction, far, number)
     }
-}
-
-/// Takes bytes out of all caches, where the CPU has an instruction for it.
-fn evict(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for line in bytes.chunks(64) {
-        // SAFETY: the address is readable, and SSE2 is part of x86-64.
-        unsafe { core::arch::x86_64::_mm_clflush(line.as_ptr()) }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = bytes;
 }
 
 const _: () = assert!(TCP_HEADERS <= 64 && HEADROOM >= netvirt_core::edit::HEADROOM);

@@ -7,7 +7,7 @@ use crate::checksum::{add, ipv4_header_sum, pseudo_header, sum};
 use crate::offload::checksum::OFFSET_IN_UDP;
 use crate::offload::headers::OFFSET_IN_TCP;
 use crate::offload::{PartialChecksum, SegmentKind};
-use crate::wire::{self, Facts, Fragment, Network, Notes, protocol};
+use crate::wire::{self, Facts, Network, Notes, protocol};
 
 /// Bytes of room for the headers of a merged frame: Ethernet with a tag, IPv6, TCP with all options.
 pub const MERGED_ROOM: usize = 128;
@@ -54,7 +54,7 @@ impl Received {
     /// Reads a frame; `None` if it has to be passed on as it is.
     pub fn read(frame: &MergeFrame<'_>, facts: &Facts) -> Option<Self> {
         let is_finished = frame.offload.checksum.is_none() && frame.offload.segmentation.is_none();
-        if !is_finished || facts.fragment != Fragment::Whole || facts.notes != Notes::EMPTY {
+        if !is_finished || facts.notes != Notes::EMPTY {
             return None;
         }
         let layout = Layout::of(frame, facts)?;
