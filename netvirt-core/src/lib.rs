@@ -105,7 +105,7 @@
 //! | [`address`] | VSID, MAC address, CA, PA and the numbers of hosts and ports: validated once, at the edge |
 //! | [`wire`] | bytes and their meaning, one protocol a file; a frame is read in one pass |
 //! | [`checksum`] | Internet checksums, and what a change of addresses does to them |
-//! | [`offload`] | work that a NIC may still have to do, carried beside each frame |
+//! | [`offload`] | work that a NIC may still have to do, carried beside each frame, and the same work in software |
 //! | [`table`] | exact match and longest prefix, in storage of the caller |
 //! | [`policy`] | what the operator said, and the transactions that change it |
 //! | [`edit`] | what is to be done to a frame, as plain data: in place, into another buffer, or detached |
