@@ -28,7 +28,7 @@ fn rewriting() -> Network {
 }
 
 #[test]
-fn nvgre_outbound_is_the_vector_byte_for_byte() {
+fn spec_1_2_gre_outbound_is_the_vector_byte_for_byte() {
     let mut host = Nve::new(&Network::standard().changes(1));
     assert_eq!(host.transmits(0, BLUE_1, &hex(INNER)), hex(NVGRE));
 }
@@ -40,7 +40,7 @@ fn nvgre_inbound_gives_the_inner_frame_back() {
 }
 
 #[test]
-fn rewrite_outbound_is_the_vector_byte_for_byte() {
+fn spec_1_7_3_outbound_is_the_vector_byte_for_byte() {
     let mut host = Nve::new(&rewriting().changes(1));
     let out = host.transmits(0, BLUE_1, &hex(INNER));
     assert_eq!(out[..14], hex("020000000016 02000000000b 0800"));
@@ -48,14 +48,14 @@ fn rewrite_outbound_is_the_vector_byte_for_byte() {
 }
 
 #[test]
-fn rewrite_inbound_gives_the_frame_back() {
+fn spec_1_7_inbound_gives_the_frame_of_the_vector_back() {
     let mut host = Nve::new(&rewriting().changes(2));
     let frame = [hex("020000000016 02000000000b 0800"), hex(REWRITTEN)].concat();
     assert_eq!(host.delivers(0, BLUE_1, &frame), hex(INNER));
 }
 
 #[test]
-fn both_ways_arrive_at_the_machine_as_they_left() {
+fn spec_3_2_and_3_3_both_ways_arrive_at_the_machine_as_they_left() {
     for network in [Network::standard(), rewriting()] {
         let mut fabric = Fabric::new(&network);
         let arrival = fabric.send(1, 0, &hex(INNER)).unwrap();

@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_see_a_transaction_when_it_is_committed() {
+    fn spec_6_reconfiguration_packets_see_a_transaction_when_it_is_committed() {
         let mut writer = writer();
         let policies = Arc::clone(writer.policies());
         assert_eq!(

@@ -296,7 +296,7 @@ fn a_next_hop_is_asked_again_though_no_more_frames_can_wait_for_it() {
 }
 
 #[test]
-fn what_waits_is_bounded_and_given_up_in_the_end() {
+fn spec_6_exhaustion_what_waits_is_bounded_and_given_up_in_the_end() {
     let captures = Captures::new();
     let times = [0, 1, 2, 3, 4 * SECOND];
     let blue = captures.input("blue-1", &times.map(|time| (time, blue_frame())));

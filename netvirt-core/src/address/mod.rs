@@ -394,7 +394,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn vsid_keeps_out_what_rfc_7637_reserves() {
+    fn spec_1_2_vsid_and_2_1_vsid_keeps_out_what_rfc_7637_reserves() {
         for reserved in [0, 1, 0xFFF, 0xFF_FFFF, 0x100_0000, u32::MAX] {
             assert_eq!(Vsid::new(reserved), Err(InvalidAddress::Vsid(reserved)));
         }

@@ -133,7 +133,7 @@ fn peers_follow_each_others_subnets() {
 }
 
 #[test]
-fn the_longest_prefix_and_then_the_lowest_metric_wins() {
+fn spec_2_3_metric_the_longest_prefix_and_then_the_lowest_wins() {
     let mut policies = policies_of(&two_hosts());
     let with_metric = |route: CustomerRoute, metric| CustomerRoute { metric, ..route };
     let dear = with_metric(via(5001, "10.0.0.0/8", "10.0.0.5"), 9);

@@ -32,7 +32,7 @@ fn a_frame_that_is_not_to_be_cut() {
 }
 
 #[test]
-fn tiny_segments() {
+fn spec_6_super_frames_tiny_segments() {
     for size in [0, 1, 47] {
         refused(
             &plain(),
@@ -60,7 +60,7 @@ fn tiny_segments() {
 }
 
 #[test]
-fn more_segments_than_the_limit() {
+fn spec_6_super_frames_more_segments_than_the_limit() {
     let whole = plain();
     let within = |most_segments| {
         let limits = SegmentLimits {
@@ -104,7 +104,7 @@ fn a_header_length_in_front_of_the_transport_header() {
 }
 
 #[test]
-fn headers_beyond_256_bytes() {
+fn spec_6_super_frames_headers_beyond_256_bytes() {
     // 80 bytes of extension headers reach behind that, together with a tunnel over IPv6 and all options of TCP.
     let long = |length| {
         let mut padding = vec![0, (length / 8 - 1) as u8, 1, length as u8 - 4];
@@ -255,7 +255,7 @@ fn checksums_that_are_complete_or_elsewhere() {
 }
 
 #[test]
-fn lengths_that_contradict_the_frame() {
+fn spec_6_super_frames_lengths_that_contradict_the_frame() {
     for whole in [
         plain(),
         plain().inside(0),

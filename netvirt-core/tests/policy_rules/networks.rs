@@ -88,7 +88,7 @@ fn what_is_not_there_cannot_be_removed() {
 }
 
 #[test]
-fn what_others_stand_on_cannot_be_removed() {
+fn spec_2_11_in_use_what_others_stand_on_cannot_be_removed() {
     assert_eq!(
         refuse(&[Change::RemoveDomain(BLUE)]),
         Refusal::InUse(Missing::Domain(BLUE), 1)
@@ -118,7 +118,7 @@ fn what_others_stand_on_cannot_be_removed() {
 }
 
 #[test]
-fn a_vsid_belongs_to_one_routing_domain() {
+fn spec_2_3_domain_a_vsid_belongs_to_one() {
     assert_eq!(
         refuse(&[subnet(BLUE_VSID, RED)]),
         Refusal::Exists(Missing::Subnet(vsid(BLUE_VSID)))
@@ -126,7 +126,7 @@ fn a_vsid_belongs_to_one_routing_domain() {
 }
 
 #[test]
-fn a_port_has_one_vsid_and_one_mac_address() {
+fn spec_2_1_port_has_one_vsid_and_one_mac_address() {
     let exists = Refusal::Exists(Missing::Port(BLUE_PORT));
     let blue = port(0, BLUE_VSID, "060600000005");
     accept(&[Change::AddPort(blue)]);
@@ -166,7 +166,7 @@ fn a_port_without_vsid_stands_on_no_subnet() {
 }
 
 #[test]
-fn subnets_of_a_domain_do_not_overlap() {
+fn spec_2_3_overlap_is_refused_within_a_domain() {
     let second = subnet(5002, BLUE);
     for inside in [
         "10.0.0.0/24",
@@ -206,7 +206,7 @@ fn a_domain_does_not_peer_with_itself() {
 }
 
 #[test]
-fn domains_that_overlap_do_not_peer_in_either_direction() {
+fn spec_2_peering_domains_that_overlap_do_not_peer_in_either_direction() {
     for (from, to, other_subnet) in [(BLUE, RED, RED_VSID), (RED, BLUE, BLUE_VSID)] {
         assert_eq!(
             refuse(&[Change::AddPeering(peering(from, to))]),

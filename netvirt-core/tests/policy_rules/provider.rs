@@ -130,7 +130,7 @@ fn a_host_has_four_addresses_at_most() {
 }
 
 #[test]
-fn an_own_address_is_no_other_hosts() {
+fn spec_2_4_owner_an_own_address_is_no_other_hosts() {
     let address = pa("192.168.4.22");
     assert_eq!(
         refuse(&[Change::AddProviderAddress(own_address("192.168.4.22", 24))]),
@@ -144,7 +144,7 @@ fn an_own_address_is_no_other_hosts() {
 }
 
 #[test]
-fn an_own_address_is_added_once_and_then_set() {
+fn spec_2_4_set_an_own_address_is_added_once_and_then_set() {
     let own = own_address("192.168.4.11", 24);
     let changed = HostAddress {
         prefix_length: 16,
@@ -190,7 +190,7 @@ fn an_own_address_is_what_headers_can_hold() {
 }
 
 #[test]
-fn a_provider_route_goes_through_a_router_that_is_on_link() {
+fn spec_2_5_route_goes_through_a_router_that_is_on_link() {
     let far = route("10.0.0.0/8", "192.168.5.1", 1);
     assert_eq!(
         refuse(&[Change::AddProviderRoute(far)]),
@@ -212,7 +212,7 @@ fn a_provider_route_goes_through_a_router_that_is_on_link() {
 }
 
 #[test]
-fn a_provider_route_is_known_by_everything_but_its_metric() {
+fn spec_2_5_metric_a_provider_route_is_known_by_everything_but_it() {
     let cheap = route("10.0.0.0/8", "192.168.4.1", 1);
     let dear = route("10.0.0.0/8", "192.168.4.1", 9);
     let add = Change::AddProviderRoute(cheap);

@@ -78,7 +78,7 @@ fn a_record_needs_what_it_names() {
 }
 
 #[test]
-fn a_customer_address_lies_in_a_prefix_of_its_own_subnet() {
+fn spec_2_2_prefix_a_customer_address_lies_in_one_of_its_own_subnet() {
     let second = [
         Change::AddSubnet {
             vsid: vsid(5002),
@@ -114,7 +114,7 @@ fn a_customer_address_lies_in_a_prefix_of_its_own_subnet() {
 }
 
 #[test]
-fn gateway_network_and_broadcast_addresses_belong_to_no_machine() {
+fn spec_2_2_prefix_and_2_8_gateway_network_and_broadcast_addresses_belong_to_no_machine() {
     let more = [
         Change::AddCustomerRoute(on_link(BLUE_VSID, "10.1.0.0/31")),
         Change::AddCustomerRoute(on_link(BLUE_VSID, "10.2.0.7/32")),
@@ -149,7 +149,7 @@ fn gateway_network_and_broadcast_addresses_belong_to_no_machine() {
 }
 
 #[test]
-fn an_address_has_one_record_in_a_subnet() {
+fn spec_2_2_key_an_address_has_one_record_in_a_subnet() {
     let blue2 = remote("10.0.0.7");
     assert_eq!(
         refuse(&[Change::AddRecord(blue2)]),
@@ -165,7 +165,7 @@ fn an_address_has_one_record_in_a_subnet() {
 }
 
 #[test]
-fn the_machine_of_a_record_has_a_unicast_mac_address() {
+fn spec_2_2_mac_of_a_record_is_unicast() {
     let group = LookupRecord {
         mac: MacAddress::BROADCAST,
         ..remote("10.0.0.9")
@@ -177,7 +177,7 @@ fn the_machine_of_a_record_has_a_unicast_mac_address() {
 }
 
 #[test]
-fn a_local_record_agrees_with_its_port() {
+fn spec_2_1_delivery_a_local_record_agrees_with_its_port() {
     let own = record(
         BLUE_VSID,
         "10.0.0.6",
@@ -250,7 +250,7 @@ fn spec_1_7_1_rewrite_stays_within_a_family_and_needs_an_address() {
 }
 
 #[test]
-fn a_provider_address_belongs_to_one_owner() {
+fn spec_2_4_owner_a_provider_address_belongs_to_one() {
     for with_provider in [rewritten, in_transition] {
         one_owner(with_provider);
     }
@@ -288,7 +288,7 @@ fn one_owner(with_provider: fn(LookupRecord, &str) -> LookupRecord) {
 
 /// Whatever the method was before: the record then says the new one, and owns what that names and nothing else.
 #[test]
-fn the_method_changes_from_any_to_any() {
+fn spec_2_2_method_changes_from_any_to_any() {
     let addresses = ["192.168.4.98", "192.168.4.99"];
     let mut methods = vec![remote("10.0.0.9")];
     for provider in addresses {
@@ -357,7 +357,7 @@ fn a_record_comes_out_as_it_was_said() {
 }
 
 #[test]
-fn set_replaces_everything_but_name_and_mac_address() {
+fn spec_2_2_set_replaces_everything_but_name_and_mac_address() {
     let set = LookupRecord {
         kind: RecordKind::Dynamic(ca("10.0.0.7")),
         mac: mac("060600000007"),
@@ -386,7 +386,7 @@ fn set_replaces_everything_but_name_and_mac_address() {
 }
 
 #[test]
-fn a_machine_that_moves_leaves_its_previous_host_behind() {
+fn spec_2_2_move_a_machine_leaves_its_previous_host_behind() {
     let mut policies = accept(&host_3());
     let port_2 = Change::AddPort(port(2, BLUE_VSID, "060600000007"));
     apply(&mut policies, &[port_2]).unwrap();
@@ -454,7 +454,7 @@ fn a_port_is_free_when_its_machine_has_moved_away() {
 }
 
 #[test]
-fn a_mac_address_has_one_record_without_customer_address() {
+fn spec_2_2_wildcard_a_mac_address_has_one_record_without_customer_address() {
     let gateway = wildcard("060600000009", Location::Host(HOST_2));
     let l2_only = LookupRecord {
         kind: RecordKind::L2Only,

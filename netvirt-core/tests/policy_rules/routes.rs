@@ -6,7 +6,7 @@ use crate::support::*;
 use crate::{accept, refusal_of_whole, refuse};
 
 #[test]
-fn prefix_and_next_hop_are_of_one_family() {
+fn spec_2_3_family_prefix_and_next_hop_are_of_one() {
     let next_hop = "2001:db8::7";
     assert_eq!(
         refuse(&[Change::AddCustomerRoute(via(5001, "0.0.0.0/0", next_hop))]),
@@ -19,7 +19,7 @@ fn prefix_and_next_hop_are_of_one_family() {
 }
 
 #[test]
-fn a_next_hop_without_record_is_accepted_until_there_is_one() {
+fn spec_2_3_next_hop_without_record_is_accepted_until_there_is_one() {
     let default = via(5001, "0.0.0.0/0", "10.77.0.1");
     let policies = accept(&[Change::AddCustomerRoute(default)]);
     assert!(
@@ -41,7 +41,7 @@ fn off_link_routes_may_overlap_everything() {
 }
 
 #[test]
-fn a_route_is_known_by_everything_but_its_metric() {
+fn spec_2_3_metric_a_route_is_known_by_everything_but_it() {
     let cheap = CustomerRoute {
         metric: 1,
         ..via(5001, "0.0.0.0/0", "10.0.0.7")
@@ -126,7 +126,7 @@ fn a_prefix_does_not_reserve_the_address_of_a_record() {
 }
 
 #[test]
-fn an_ipv6_subnet_needs_1280_bytes_inside_the_tunnel() {
+fn spec_2_ipv6_mtu_1280_bytes_are_needed_inside_the_tunnel() {
     let ipv6 = Change::AddCustomerRoute(on_link(5001, "2001:db8:1::/64"));
     // 1280 behind outer IPv4 (20), GRE with key (8) and inner Ethernet (14).
     let narrow = |mtu| {

@@ -21,7 +21,7 @@ fn two_hosts_with_two_tenants_are_a_policy() {
 }
 
 #[test]
-fn saying_the_same_again_is_no_error_and_changes_nothing_but_the_version() {
+fn spec_2_2_identical_saying_the_same_again_changes_nothing_but_the_version() {
     let mut policies = policies_of(&two_hosts());
     let mut before = Dump::of_both(&mut policies);
     apply(&mut policies, &two_hosts()).unwrap();
@@ -71,7 +71,7 @@ fn changes_are_checked_in_order_against_what_those_before_left() {
 }
 
 #[test]
-fn a_transaction_cut_short_is_malformed_and_leaves_no_trace() {
+fn spec_2_11_atomic_and_6_policy_input_a_transaction_cut_short_leaves_no_trace() {
     let mut policies = policies_of(&two_hosts());
     let before = Dump::of_both(&mut policies);
     let good = Change::AddDomain(DomainId(5));
@@ -89,6 +89,31 @@ fn a_transaction_cut_short_is_malformed_and_leaves_no_trace() {
         assert_eq!(refused.why, Refusal::Malformed(MalformedChange));
     }
     assert_eq!(Dump::of_both(&mut policies), before);
+}
+
+/// What these bytes are as a transaction: done, or refused without a trace.
+fn is_done(policies: &mut Policies<'_>, bytes: &[u8]) -> bool {
+    let before = Dump::of_both(policies);
+    let is_done = policies.apply(Transaction::new(bytes)).is_ok();
+    if !is_done {
+        assert_eq!(Dump::of_both(policies), before);
+    }
+    is_done
+}
+
+#[test]
+fn spec_6_policy_input_of_any_bytes_is_done_or_refused_without_a_trace() {
+    let mut policies = policies_of(&two_hosts());
+    let whole = tx(&two_hosts());
+    let mut done = 0;
+    for at in 0..whole.len() {
+        for value in [0, 0x7f, 0x80, 0xff, whole[at] ^ 1] {
+            let mut damaged = whole.clone();
+            damaged[at] = value;
+            done += usize::from(is_done(&mut policies, &damaged));
+        }
+    }
+    assert!(done > 0, "no damage is another transaction");
 }
 
 #[test]
@@ -158,7 +183,7 @@ fn changes_come_out_of_the_encoding_as_they_went_in() {
 }
 
 #[test]
-fn each_policy_transaction_raises_the_version_and_what_the_network_says_does_not() {
+fn spec_2_11_version_is_raised_by_each_policy_transaction() {
     let mut policies = policies_of(&two_hosts());
     let router = neighbour("192.168.4.1", OTHER_UPLINK_MAC);
     let mut version_after = |changes: &[Change]| {
@@ -192,7 +217,7 @@ fn each_policy_transaction_raises_the_version_and_what_the_network_says_does_not
 }
 
 #[test]
-fn a_prepared_transaction_is_invisible_until_it_is_committed() {
+fn spec_2_11_atomic_a_prepared_transaction_is_invisible_until_it_is_committed() {
     let mut policies = policies_of(&two_hosts());
     let before = Dump::of_both(&mut policies);
     let changes = tx(&[Change::AddDomain(DomainId(5))]);
@@ -296,7 +321,7 @@ fn numbered_record(number: u8) -> LookupRecord {
 }
 
 #[test]
-fn a_full_table_says_its_name() {
+fn spec_2_11_full_a_table_says_its_name() {
     let two = two_hosts;
     let roomy = Capacities::ROOMY;
     let own = |number: u8| own_address(&format!("192.168.9.{number}"), 24);

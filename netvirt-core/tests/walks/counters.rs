@@ -27,7 +27,7 @@ fn refuse_one(host: &mut Nve) {
 }
 
 #[test]
-fn a_subnet_does_not_inherit_the_counters_of_the_one_that_had_its_number() {
+fn spec_6_counters_a_subnet_does_not_inherit_those_of_the_one_that_had_its_number() {
     let mut changes = vec![settings(), Change::AddDomain(DomainId(0))];
     changes.extend(subnet_with_port(5001));
     let mut host = Nve::new(&changes);
@@ -84,4 +84,25 @@ fn the_counters_of_workers_add_up_to_those_of_the_host() {
         counters.subnet(host.policies.live(), vsid(5001)).sent,
         expected
     );
+}
+
+#[test]
+fn spec_2_11_counters_survive_transactions() {
+    let mut changes = vec![settings(), Change::AddDomain(DomainId(0))];
+    changes.extend(subnet_with_port(5001));
+    let mut host = Nve::new(&changes);
+    refuse_one(&mut host);
+    let counted = host.counted();
+    assert!(counted.starts_with("received 1, dropped 1"), "{counted}");
+    host.apply(&[
+        Change::AddSubnet {
+            vsid: vsid(4096),
+            domain: DomainId(0),
+        },
+        Change::AddPort(port(1, 5001, "060600000006")),
+    ]);
+    host.apply(&[Change::RemovePort(PortId(1))]);
+    assert_eq!(host.counted(), "");
+    refuse_one(&mut host);
+    assert_eq!(host.counted(), counted);
 }

@@ -64,7 +64,7 @@ fn fragmented(host: &mut Nve, port: u32, vsid: u32, frame: &[u8]) -> Vec<Vec<u8>
 }
 
 #[test]
-fn spec_3_8_the_inner_packet_is_cut_and_never_the_outer() {
+fn spec_3_8_fragment_the_inner_packet_is_cut_and_never_the_outer() {
     for (outer, mtu, limit) in [
         (Outer::V4, 1500, 1458),
         (Outer::V6, 1500, 1438),
@@ -296,7 +296,7 @@ fn clamping() -> Network {
 }
 
 #[test]
-fn spec_3_8_a_connection_is_told_what_fits_where_policy_says_so() {
+fn spec_3_8_clamp_a_connection_is_told_what_fits_where_policy_says_so() {
     let network = clamping();
     let plain = network
         .clone()

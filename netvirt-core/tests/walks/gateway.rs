@@ -35,7 +35,7 @@ fn routed(packet: &Packet, source: MacAddress, destination: MacAddress) -> Vec<u
 }
 
 #[test]
-fn what_no_subnet_holds_goes_to_the_gateway() {
+fn spec_3_6_out_what_no_subnet_holds_goes_to_the_gateway() {
     let network = Network::standard();
     let gate = network.machine("gate").mac;
     let mut sender = Nve::new(&network.changes(1));
@@ -65,7 +65,7 @@ fn the_gateway_on_the_same_host_gets_it_directly() {
 }
 
 #[test]
-fn the_world_comes_in_through_the_gateway() {
+fn spec_3_6_in_the_world_comes_through_the_gateway() {
     let network = Network::standard();
     let blue_a = network.machine("blue a").mac;
     let mut gateway = Nve::new(&network.changes(2));
@@ -147,7 +147,7 @@ fn gateways_of_two_hosts_are_both_believed() {
 }
 
 #[test]
-fn an_outside_source_is_believed_only_from_the_gateways_host() {
+fn spec_3_6_in_an_outside_source_is_believed_only_from_the_gateways_host() {
     let network = Network::standard().with(|network| network.hosts = 3);
     let blue_a = network.machine("blue a").mac;
     let mut host = Nve::new(&network.changes(1));
@@ -162,7 +162,7 @@ fn an_outside_source_is_believed_only_from_the_gateways_host() {
 }
 
 #[test]
-fn a_gateway_cannot_pass_for_a_machine_of_its_tenant() {
+fn spec_3_6_in_a_gateway_cannot_pass_for_a_machine_of_its_tenant() {
     let network = Network::standard();
     let blue_a = network.machine("blue a").mac;
     let mut gateway = Nve::new(&network.changes(2));
@@ -293,7 +293,7 @@ fn the_longest_route_wins_and_a_record_beats_every_route() {
 }
 
 #[test]
-fn of_equal_routes_the_cheaper_wins() {
+fn spec_2_3_metric_of_equal_routes_the_cheaper_wins() {
     let network = Network::standard().with(|network| {
         let mut second = network.machine("gate").clone();
         second.name = "second gate";

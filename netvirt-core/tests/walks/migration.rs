@@ -57,7 +57,7 @@ fn moved(network: &Network, machine: &str, port: u32) -> Fabric {
 }
 
 #[test]
-fn the_former_host_sends_on_with_the_ttl_less_one() {
+fn spec_2_7_redirect_with_the_ttl_less_one() {
     for outer in [Outer::V4, Outer::V6] {
         let network = three(outer);
         let mut fabric = moved(&network, "blue b", 0);
@@ -111,7 +111,7 @@ fn a_frame_on_its_last_hop_is_not_sent_on() {
 }
 
 #[test]
-fn a_frame_is_sent_on_once() {
+fn spec_2_7_redirect_happens_once() {
     // The sender moved from 3 to 1, as host 2 knows; what comes from 3 was sent on already.
     let network = three(Outer::V4).with(|network| network.machine_mut("blue a").host = 3);
     let mut fabric = Fabric::new(&network);
@@ -133,7 +133,7 @@ fn a_frame_is_sent_on_once() {
 }
 
 #[test]
-fn the_new_host_believes_former_hosts_until_the_migration_is_retired() {
+fn spec_2_7_believed_are_former_hosts_until_the_migration_is_retired() {
     let network = three(Outer::V4);
     let mut fabric = moved(&network, "blue b", 0);
     let frame = network.datagram("blue a", "blue b", 0).frame();

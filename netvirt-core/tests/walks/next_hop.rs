@@ -38,7 +38,7 @@ fn tagged(mut frame: Vec<u8>, vlan: Option<u16>) -> Vec<u8> {
 }
 
 #[test]
-fn the_frame_waits_and_six_bytes_complete_it() {
+fn spec_3_2_next_hop_the_frame_waits_and_six_bytes_complete_it() {
     for outer in [Outer::V4, Outer::V6] {
         for vlan in [None, Some(5)] {
             let network = unresolved(outer, vlan);

@@ -12,7 +12,7 @@ use crate::support::network::*;
 use crate::support::packets::*;
 
 #[test]
-fn on_the_same_host_a_frame_goes_straight_to_its_port() {
+fn spec_3_1_on_the_same_host_a_frame_goes_straight_to_its_port() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for version in 0..2 {
@@ -22,7 +22,7 @@ fn on_the_same_host_a_frame_goes_straight_to_its_port() {
 }
 
 #[test]
-fn every_version_travels_in_every_version() {
+fn spec_3_2_and_1_2_versions_each_travels_in_each() {
     for outer in [Outer::V4, Outer::V6] {
         let network = Network::standard().with(|network| network.outer = outer);
         let mut sender = Nve::new(&network.changes(1));
@@ -45,7 +45,7 @@ fn every_version_travels_in_every_version() {
 }
 
 #[test]
-fn equal_addresses_of_two_tenants_go_to_their_own() {
+fn spec_3_5_equal_addresses_of_two_tenants_go_to_their_own() {
     let network = Network::standard();
     let mut fabric = Fabric::new(&network);
     for (from, port, to, to_port, vsid) in [
@@ -61,7 +61,7 @@ fn equal_addresses_of_two_tenants_go_to_their_own() {
 }
 
 #[test]
-fn the_destination_mac_is_the_records_whatever_the_machine_wrote() {
+fn spec_2_8_by_address_the_destination_mac_is_the_records() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for to in ["blue b", "blue near a"] {
@@ -75,7 +75,7 @@ fn the_destination_mac_is_the_records_whatever_the_machine_wrote() {
 }
 
 #[test]
-fn padding_is_trimmed_both_ways() {
+fn spec_1_5_5_padding_is_trimmed_both_ways() {
     let network = Network::standard();
     let mut sender = Nve::new(&network.changes(1));
     let mut receiver = Nve::new(&network.changes(2));
@@ -102,7 +102,7 @@ fn padding_is_trimmed_both_ways() {
 }
 
 #[test]
-fn a_priority_tag_is_stripped_and_any_other_refused() {
+fn spec_1_2_inner_tag_a_priority_is_stripped_and_any_other_refused() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     let packet = network.datagram("blue a", "blue b", 0);
@@ -121,7 +121,7 @@ fn a_priority_tag_is_stripped_and_any_other_refused() {
 }
 
 #[test]
-fn dscp_and_ecn_are_copied_out_or_dscp_is_fixed() {
+fn spec_1_2_dscp_and_1_2_ecn_out_are_copied_or_dscp_is_fixed() {
     let uniform = Network::standard();
     let pipe = Network::standard().with(|network| network.settings.dscp = DscpPolicy::Pipe(46));
     for (network, outer_class) in [(uniform, 0x29), (pipe, 46 << 2 | 1)] {
@@ -138,54 +138,7 @@ fn dscp_and_ecn_are_copied_out_or_dscp_is_fixed() {
 }
 
 #[test]
-fn congestion_marks_of_the_tunnel_are_carried_in() {
-    let network = Network::standard();
-    let mut host = Nve::new(&network.changes(2));
-    // Rows: inner Not-ECT, ECT(1), ECT(0), CE; columns: outer the same.
-    let table = [
-        [Some(0), Some(0), Some(0), None],
-        [Some(1), Some(1), Some(1), Some(3)],
-        [Some(2), Some(1), Some(2), Some(3)],
-        [Some(3), Some(3), Some(3), Some(3)],
-    ];
-    for version in 0..2 {
-        for (inner, row) in table.iter().enumerate() {
-            for (outer, expected) in row.iter().enumerate() {
-                let with_ecn = |ecn: usize| {
-                    let packet = network.datagram("blue a", "blue b", version);
-                    packet
-                        .with(|packet| packet.traffic_class = 0xb8 | ecn as u8)
-                        .frame()
-                };
-                let tunnel = network.tunnel(1, 2, BLUE_1);
-                let wire = tunnel.with(|tunnel| tunnel.traffic_class = outer as u8);
-                let wire = wire.wrap(&with_ecn(inner));
-                match expected {
-                    Some(ecn) => {
-                        host.counted();
-                        let fate = host.take_from_uplink(&wire);
-                        assert_eq!(fate, Fate::Delivered(PortId(0), with_ecn(*ecn)));
-                        // RFC 6040 §4.2, figure 4.
-                        let is_odd = matches!((inner, outer), (0, 1 | 2) | (1, 2) | (3, 1));
-                        let odd = if is_odd {
-                            "ecn_anomalies 1, port"
-                        } else {
-                            "port"
-                        };
-                        let expected = counted_to_port(0, BLUE_1, wire.len());
-                        assert_eq!(host.counted(), expected.replacen("port", odd, 1));
-                    }
-                    None => {
-                        host.refuses_uplink(Some(BLUE_1), &wire, DropReason::EcnNotCapable);
-                    }
-                }
-            }
-        }
-    }
-}
-
-#[test]
-fn outer_ttl_is_the_policys() {
+fn spec_1_2_ttl_outside_is_the_policys() {
     for outer in [Outer::V4, Outer::V6] {
         let network = Network::standard().with(|network| {
             network.settings.outer_ttl = 128;
@@ -198,7 +151,7 @@ fn outer_ttl_is_the_policys() {
 }
 
 #[test]
-fn a_vlan_on_the_provider_address_is_written_and_demanded() {
+fn spec_1_5_3_and_2_4_vlan_of_the_provider_address_is_written_and_demanded() {
     for outer in [Outer::V4, Outer::V6] {
         let network = Network::standard().with(|network| {
             network.vlan = Some(5);
@@ -227,7 +180,7 @@ fn a_vlan_on_the_provider_address_is_written_and_demanded() {
 }
 
 #[test]
-fn packets_of_a_flow_share_its_flow_id_and_flows_spread() {
+fn spec_1_2_flow_id_is_shared_by_a_flow_and_flows_spread() {
     let network = Network::standard().with(|network| {
         network.settings.flow_id = FlowIdPolicy::PerFlow { seed: 7 };
         network.outer = Outer::V6;
@@ -276,7 +229,7 @@ fn packets_of_a_flow_share_its_flow_id_and_flows_spread() {
 }
 
 #[test]
-fn all_fragments_of_a_datagram_share_a_flow_id() {
+fn spec_1_2_flow_id_is_shared_by_the_fragments_of_a_datagram() {
     let network = Network::standard().with(|network| {
         network.settings.flow_id = FlowIdPolicy::PerFlow { seed: 7 };
     });
@@ -297,7 +250,7 @@ fn all_fragments_of_a_datagram_share_a_flow_id() {
 }
 
 #[test]
-fn a_port_that_is_not_virtualised_is_the_callers() {
+fn spec_2_1_plain_ports_are_the_callers() {
     let network = Network::standard();
     let mut changes = network.changes(1);
     changes.push(Change::AddPort(Port {

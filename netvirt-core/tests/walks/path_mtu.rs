@@ -78,7 +78,7 @@ fn changed(packet: Packet, change: impl FnOnce(&mut Vec<u8>)) -> Packet {
 }
 
 #[test]
-fn the_quote_of_a_tunnelled_packet_is_believed_whole_or_short() {
+fn spec_3_8_learnt_from_a_quote_whole_or_short() {
     for outer in OUTERS {
         let network = ipv4_tenants(outer);
         let mut host = Nve::new(&network.changes(1));
@@ -119,7 +119,7 @@ fn any_mtu_is_believed_that_is_smaller_and_not_too_small() {
 }
 
 #[test]
-fn what_was_learnt_holds_for_its_path_until_it_is_forgotten() {
+fn spec_3_8_learnt_for_its_path_until_it_is_forgotten() {
     for outer in OUTERS {
         let network = ipv4_tenants(outer).with(|network| {
             network.hosts = 3;
@@ -184,7 +184,7 @@ fn no_less_is_learnt_than_ipv6_subnets_need() {
 }
 
 #[test]
-fn a_quote_that_is_not_of_a_packet_of_ours_is_not_believed() {
+fn spec_6_icmp_a_quote_that_is_not_of_a_packet_of_ours_is_not_believed() {
     for outer in OUTERS {
         let network = ipv4_tenants(outer);
         let mut host = Nve::new(&network.changes(1));

@@ -19,7 +19,7 @@ fn arp_reply(asker: (MacAddress, &str), answer: (MacAddress, &str)) -> Vec<u8> {
 }
 
 #[test]
-fn arp_is_answered_for_records_and_gateways_of_the_subnet() {
+fn spec_3_9_and_2_8_arp_is_answered_for_records_and_gateways_of_the_subnet() {
     let (network, mut host, a) = blue_a();
     let asker = (a, "10.0.0.5");
     for (target, answer) in [
@@ -76,7 +76,7 @@ fn a_priority_tag_does_not_hide_a_question_and_padding_does_not_hurt() {
 }
 
 #[test]
-fn about_itself_a_machine_hears_nothing() {
+fn spec_2_8_probe_about_itself_a_machine_hears_nothing() {
     let (_, mut host, a) = blue_a();
     for sender in ["0.0.0.0", "10.0.0.5"] {
         host.refuses(
@@ -105,7 +105,7 @@ fn about_itself_a_machine_hears_nothing() {
 }
 
 #[test]
-fn a_lie_in_arp_is_refused() {
+fn spec_2_8_sanity_and_6_neighbours_a_lie_in_arp_is_refused() {
     let (network, mut host, a) = blue_a();
     let other = network.machine("blue near a").mac;
     let all = MacAddress::BROADCAST;
@@ -130,7 +130,7 @@ fn a_lie_in_arp_is_refused() {
 }
 
 #[test]
-fn arp_to_one_machine_goes_there_if_it_is_local_and_is_answered_otherwise() {
+fn spec_2_8_unicast_arp_goes_to_a_local_machine_and_is_answered_for_others() {
     let (network, mut host, a) = blue_a();
     let near = network.machine("blue near a").mac;
     let asker = (a, "10.0.0.5");
@@ -182,7 +182,7 @@ fn nd_reply(
 const ALL_NODES: (MacAddress, &str) = (MacAddress([0x33, 0x33, 0, 0, 0, 1]), "ff02::1");
 
 #[test]
-fn solicitations_are_answered_for_records() {
+fn spec_3_9_and_2_8_nd_solicitations_are_answered_for_records() {
     let (network, mut host, a) = blue_a();
     for (target, name) in [
         ("2001:db8:1::7", "blue b"),
@@ -210,7 +210,7 @@ fn solicitations_are_answered_for_records() {
 }
 
 #[test]
-fn the_gateway_answers_as_a_router_from_the_address_that_was_asked_for() {
+fn spec_2_8_gateway_ipv6_answers_as_a_router_from_the_address_that_was_asked_for() {
     let (_, mut host, a) = blue_a();
     for target in ["2001:db8:1::1", "fe80::1"] {
         for source in ["2001:db8:1::5", "fe80::5"] {
@@ -224,7 +224,7 @@ fn the_gateway_answers_as_a_router_from_the_address_that_was_asked_for() {
 }
 
 #[test]
-fn a_lie_in_neighbour_discovery_is_refused() {
+fn spec_2_8_nd_sanity_and_6_neighbours_a_lie_is_refused() {
     let (network, mut host, a) = blue_a();
     let near = network.machine("blue near a").mac;
     let own = (a, "2001:db8:1::5");
@@ -253,7 +253,7 @@ fn a_lie_in_neighbour_discovery_is_refused() {
 }
 
 #[test]
-fn neighbour_discovery_to_one_machine_goes_there_if_it_is_local() {
+fn spec_2_8_unicast_neighbour_discovery_goes_to_a_local_machine() {
     let (network, mut host, a) = blue_a();
     let near = network.machine("blue near a").mac;
     let to = |packet: Packet, link, address: &str| {
@@ -281,7 +281,7 @@ fn neighbour_discovery_to_one_machine_goes_there_if_it_is_local() {
 }
 
 #[test]
-fn a_machine_is_no_router() {
+fn spec_2_8_router_guard_a_machine_is_no_router() {
     let (_, mut host, a) = blue_a();
     for (kind, reason) in [
         (134, DropReason::RouterGuard),
@@ -301,7 +301,7 @@ fn a_machine_is_no_router() {
 }
 
 #[test]
-fn the_gateway_answers_echo_requests() {
+fn spec_2_8_gateway_answers_echo_requests() {
     let (network, mut host, a) = blue_a();
     for (source, gateways) in [
         ("10.0.0.5", &["10.0.0.1", "10.0.1.1", "10.0.2.1"][..]),

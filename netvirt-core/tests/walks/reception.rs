@@ -17,7 +17,7 @@ fn inner(network: &Network) -> Vec<u8> {
 }
 
 #[test]
-fn row_1_frames_cut_short_are_truncated() {
+fn spec_1_5_1_frames_cut_short_are_truncated() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let wire = network.tunnel(1, 2, BLUE_1).wrap(&inner(&network));
@@ -52,7 +52,7 @@ fn row_1_frames_cut_short_are_truncated() {
 }
 
 #[test]
-fn row_2_other_addresses_are_not_ours() {
+fn spec_1_5_2_other_addresses_are_not_ours() {
     for network in both() {
         let mut host = Nve::new(&network.changes(2));
         let foreign = network
@@ -68,7 +68,7 @@ fn row_2_other_addresses_are_not_ours() {
 }
 
 #[test]
-fn row_2_an_address_must_be_known_to_be_unique() {
+fn spec_1_5_2_and_2_4_state_an_address_must_be_known_to_be_unique() {
     let network = Network::standard();
     let wire = network.tunnel(1, 2, BLUE_1).wrap(&inner(&network));
     for (state, receives) in [
@@ -91,7 +91,7 @@ fn row_2_an_address_must_be_known_to_be_unique() {
 }
 
 #[test]
-fn the_link_is_the_addresss_own() {
+fn spec_1_5_link_is_the_addresss_own() {
     for network in both() {
         let mut host = Nve::new(&network.changes(2));
         let frame = inner(&network);
@@ -111,7 +111,7 @@ fn the_link_is_the_addresss_own() {
 }
 
 #[test]
-fn row_3_untagged_addresses_take_no_vlan_but_a_priority() {
+fn spec_1_5_3_untagged_addresses_take_no_vlan_but_a_priority() {
     for network in both() {
         let mut host = Nve::new(&network.changes(2));
         let frame = inner(&network);
@@ -142,7 +142,7 @@ fn row_3_untagged_addresses_take_no_vlan_but_a_priority() {
 }
 
 #[test]
-fn row_4_a_contradictory_outer_header_is_refused() {
+fn spec_1_5_4_a_contradictory_outer_header_is_refused() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let wire = network.tunnel(1, 2, BLUE_1).wrap(&inner(&network));
@@ -161,7 +161,7 @@ fn row_4_a_contradictory_outer_header_is_refused() {
 }
 
 #[test]
-fn row_6_outer_options() {
+fn spec_1_5_6_outer_options() {
     let strict = Network::standard();
     let tolerant = tolerant(Outer::V4);
     let frame = inner(&strict);
@@ -182,7 +182,7 @@ fn row_6_outer_options() {
 }
 
 #[test]
-fn row_7_outer_extension_headers_and_fragments() {
+fn spec_1_5_7_outer_extension_headers_and_fragments() {
     let network = Network::standard().with(|network| network.outer = Outer::V6);
     let mut host = Nve::new(&network.changes(2));
     let frame = inner(&network);
@@ -232,7 +232,7 @@ fn row_7_outer_extension_headers_and_fragments() {
 }
 
 #[test]
-fn row_8_no_host_has_such_a_source() {
+fn spec_1_5_8_no_host_has_such_a_source() {
     let frame = inner(&Network::standard());
     for (network, sources) in both().into_iter().zip([
         vec![
@@ -254,24 +254,40 @@ fn row_8_no_host_has_such_a_source() {
     }
 }
 
-#[test]
-fn rows_9_and_10_gre_version_and_routing() {
-    for network in both() {
-        let mut host = Nve::new(&network.changes(2));
-        let frame = inner(&network);
-        for version in 1..8 {
-            let tunnel = network
-                .tunnel(1, 2, BLUE_1)
-                .with(|tunnel| tunnel.gre_flags = 0x6000 | version);
-            host.refuses_uplink(None, &tunnel.wrap(&frame), DropReason::GreVersion);
-        }
-        for flags in [0x6000, 0x2800, 0x2400] {
-            let tunnel = network
-                .tunnel(1, 2, BLUE_1)
-                .with(|tunnel| tunnel.gre_flags = flags);
-            host.refuses_uplink(None, &tunnel.wrap(&frame), DropReason::GreFlags);
+fn refuses_gre_flags(flags: impl Iterator<Item = u16> + Clone, reason: DropReason) {
+    for reception in [Reception::Strict, Reception::Tolerant] {
+        for network in both() {
+            let network = network.with(|network| network.settings.reception = reception);
+            let mut host = Nve::new(&network.changes(2));
+            for gre_flags in flags.clone() {
+                let tunnel = network.tunnel(1, 2, BLUE_1);
+                let wire = tunnel.with(|tunnel| tunnel.gre_flags = gre_flags);
+                host.refuses_uplink(None, &wire.wrap(&inner(&network)), reason);
+            }
         }
     }
+}
+
+#[test]
+fn spec_1_5_9_gre_of_another_version() {
+    refuses_gre_flags(
+        (1..8).map(|version| 0x2000 | version),
+        DropReason::GreVersion,
+    );
+    // The version says what the flags mean, so it is judged first.
+    refuses_gre_flags(
+        (1..8).map(|version| 0x6c00 | version),
+        DropReason::GreVersion,
+    );
+}
+
+#[test]
+fn spec_1_5_10_routing_and_recursion_of_rfc_1701() {
+    let flags = [0x4000, 0x0800, 0x0400, 0x4c00];
+    refuses_gre_flags(
+        flags.into_iter().map(|flags| 0x2000 | flags),
+        DropReason::GreFlags,
+    );
 }
 
 fn tolerant(outer: Outer) -> Network {
@@ -281,17 +297,16 @@ fn tolerant(outer: Outer) -> Network {
     })
 }
 
-#[test]
-fn rows_11_to_13_unusual_gre_is_for_the_tolerant() {
+fn takes_gre_flags_if_tolerant(flags: &[u16]) {
     let frame = inner(&Network::standard());
     for outer in [Outer::V4, Outer::V6] {
         let strict = Network::standard().with(|network| network.outer = outer);
         let tolerant = tolerant(outer);
         let mut strict_host = Nve::new(&strict.changes(2));
         let mut tolerant_host = Nve::new(&tolerant.changes(2));
-        for flags in [0x2008, 0x2200, 0x23f8, 0xa000, 0x3000, 0xb000, 0xb3f8] {
+        for &gre_flags in flags {
             let tunnel = strict.tunnel(1, 2, BLUE_1).with(|tunnel| {
-                tunnel.gre_flags = flags;
+                tunnel.gre_flags = gre_flags;
                 tunnel.padding = 3;
             });
             let wire = tunnel.wrap(&frame);
@@ -302,7 +317,22 @@ fn rows_11_to_13_unusual_gre_is_for_the_tolerant() {
 }
 
 #[test]
-fn row_12_a_wrong_gre_checksum_is_refused_whatever_else_is_wrong() {
+fn spec_1_5_11_reserved_flags_are_for_the_tolerant() {
+    takes_gre_flags_if_tolerant(&[0x2008, 0x2200, 0x23f8]);
+}
+
+#[test]
+fn spec_1_5_12_a_gre_checksum_is_for_the_tolerant() {
+    takes_gre_flags_if_tolerant(&[0xa000, 0xb000, 0xb3f8]);
+}
+
+#[test]
+fn spec_1_5_13_a_sequence_number_is_for_the_tolerant() {
+    takes_gre_flags_if_tolerant(&[0x3000, 0xb000]);
+}
+
+#[test]
+fn spec_1_5_12_a_wrong_gre_checksum_is_refused_whatever_else_is_wrong() {
     let network = tolerant(Outer::V4);
     let mut host = Nve::new(&network.changes(2));
     let frame = inner(&network);
@@ -327,7 +357,7 @@ fn row_12_a_wrong_gre_checksum_is_refused_whatever_else_is_wrong() {
 }
 
 #[test]
-fn row_14_other_gre_is_not_nvgre() {
+fn spec_1_5_14_other_gre_is_not_nvgre() {
     for network in [Network::standard(), tolerant(Outer::V4)] {
         let mut host = Nve::new(&network.changes(2));
         let frame = inner(&network);
@@ -345,7 +375,7 @@ fn row_14_other_gre_is_not_nvgre() {
 }
 
 #[test]
-fn row_15_vsids_must_be_known() {
+fn spec_1_5_15_vsids_must_be_known() {
     for network in both() {
         let mut host = Nve::new(&network.changes(2));
         let mut tagged = inner(&network);
@@ -360,7 +390,7 @@ fn row_15_vsids_must_be_known() {
 }
 
 #[test]
-fn row_16_the_inner_link_is_untagged_and_from_a_station() {
+fn spec_1_5_16_the_inner_link_is_untagged_and_from_a_station() {
     for network in both() {
         let mut host = Nve::new(&network.changes(2));
         let packet = network.datagram("blue a", "blue b", 0);
@@ -398,7 +428,7 @@ fn row_16_the_inner_link_is_untagged_and_from_a_station() {
 }
 
 #[test]
-fn row_17_only_ip_travels() {
+fn spec_1_5_17_only_ip_travels() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let a = network.machine("blue a").mac;
@@ -416,7 +446,7 @@ fn row_17_only_ip_travels() {
 }
 
 #[test]
-fn row_19_the_receiver_must_live_here() {
+fn spec_1_5_19_the_receiver_must_live_here() {
     let network = Network::standard().with(|network| network.hosts = 3);
     let mut host = Nve::new(&network.changes(2));
     let packet = network.datagram("blue a", "blue b", 0);
@@ -445,7 +475,7 @@ fn row_19_the_receiver_must_live_here() {
 }
 
 #[test]
-fn row_20_the_inner_header_must_be_intact() {
+fn spec_1_5_20_the_inner_header_must_be_intact() {
     for network in both() {
         let mut host = Nve::new(&network.changes(2));
         let good = inner(&network);
@@ -455,7 +485,14 @@ fn row_20_the_inner_header_must_be_intact() {
             let wire = network.tunnel(1, 2, BLUE_1).wrap(&broken);
             host.refuses_uplink(Some(BLUE_1), &wire, DropReason::InnerMalformed);
         }
-        // Length comes before the sender, its checksum behind everything but congestion.
+    }
+}
+
+#[test]
+fn spec_1_5_order_lengths_then_the_sender_then_the_checksum_then_congestion() {
+    for network in both() {
+        let mut host = Nve::new(&network.changes(2));
+        let good = inner(&network);
         let spoofed = network
             .datagram("blue a", "blue b", 0)
             .with(|packet| packet.source = ip("10.0.0.99"));
@@ -466,7 +503,7 @@ fn row_20_the_inner_header_must_be_intact() {
         both[16] = 0x7f;
         let wire = network.tunnel(1, 2, BLUE_1).wrap(&both);
         host.refuses_uplink(Some(BLUE_1), &wire, DropReason::InnerMalformed);
-        let mut broken = good.clone();
+        let mut broken = good;
         broken[24] ^= 1;
         let wire = network
             .tunnel(1, 2, BLUE_1)
@@ -480,7 +517,7 @@ fn row_20_the_inner_header_must_be_intact() {
 }
 
 #[test]
-fn row_21_what_a_tenant_nests_is_its_own() {
+fn spec_1_5_21_what_a_tenant_nests_is_its_own() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let nested = network

@@ -16,7 +16,7 @@ fn routed(packet: &Packet, to: &Machine) -> Vec<u8> {
 }
 
 #[test]
-fn between_subnets_the_ttl_falls_once_and_the_wire_carries_the_receivers_vsid() {
+fn spec_3_4_the_ttl_falls_once_and_the_wire_carries_the_receivers_vsid() {
     for outer in [Outer::V4, Outer::V6] {
         let network = Network::standard().with(|network| network.outer = outer);
         let mut sender = Nve::new(&network.changes(1));
@@ -32,7 +32,7 @@ fn between_subnets_the_ttl_falls_once_and_the_wire_carries_the_receivers_vsid() 
 }
 
 #[test]
-fn between_subnets_of_one_host_the_router_is_the_same() {
+fn spec_3_4_between_subnets_of_one_host_the_router_is_the_same() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for version in 0..2 {
@@ -55,7 +55,7 @@ fn to_the_router_for_the_own_subnet_is_within_the_subnet() {
 }
 
 #[test]
-fn the_last_hop_is_not_routed_but_still_switched() {
+fn spec_3_4_the_last_hop_is_not_routed_but_still_switched() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for version in 0..2 {
@@ -95,7 +95,7 @@ fn a_second_prefix_of_the_subnet_is_no_other_subnet() {
 }
 
 #[test]
-fn nobody_there_is_no_record_and_nowhere_is_no_route() {
+fn spec_3_5_and_3_7_nobody_there_is_no_record_and_nowhere_is_no_route() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     let to = |from: &str, version: usize, address: &str| {
@@ -133,7 +133,7 @@ fn nobody_there_is_no_record_and_nowhere_is_no_route() {
 }
 
 #[test]
-fn a_tenant_reaches_no_address_that_only_another_has() {
+fn spec_3_5_a_tenant_reaches_no_address_that_only_another_has() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     // Only blue has 10.0.0.9, on this very host; red asks for it in its own subnet.
@@ -145,7 +145,7 @@ fn a_tenant_reaches_no_address_that_only_another_has() {
 }
 
 #[test]
-fn a_packet_for_a_provider_address_is_routed_among_customers_only() {
+fn spec_6_forged_vsid_a_machine_stays_among_customers() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     let packet = Packet::udp("10.0.0.5", "192.168.4.22", b"leak")
@@ -177,7 +177,7 @@ fn peered(peerings: &[(DomainId, DomainId)]) -> Network {
 }
 
 #[test]
-fn a_peering_lets_one_domain_send_and_the_reverse_needs_its_own() {
+fn spec_2_peering_lets_one_domain_send_and_the_reverse_needs_its_own() {
     let network = peered(&[(BLUE, RED)]);
     let mut one = Nve::new(&network.changes(1));
     let mut two = Nve::new(&network.changes(2));
@@ -228,7 +228,7 @@ fn a_gateways_guests_do_not_cross_a_peering() {
 }
 
 #[test]
-fn a_subnet_without_its_prefix_is_cut_off_from_the_others() {
+fn spec_2_11_detach_a_subnet_without_its_prefix_is_cut_off() {
     let network = Network::standard().with(|network| network.routes.clear());
     let mut host = Nve::new(&network.changes(1));
     for prefix in ["10.0.0.0/24", "2001:db8:1::/64"] {

@@ -9,7 +9,7 @@ use crate::support::network::*;
 use crate::support::packets::*;
 
 #[test]
-fn a_machine_speaks_only_with_its_own_mac() {
+fn spec_3_guard_a_machine_speaks_only_with_its_own_mac() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for (port, name) in [(0, "blue a"), (4, "green a")] {
@@ -31,7 +31,7 @@ fn a_machine_speaks_only_with_its_own_mac() {
 }
 
 #[test]
-fn a_machine_speaks_only_with_its_own_addresses() {
+fn spec_3_guard_a_machine_speaks_only_with_its_own_addresses() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for (port, from, to) in [(0, "blue a", "blue b"), (4, "green a", "green b")] {
@@ -66,7 +66,7 @@ fn a_machine_speaks_only_with_its_own_addresses() {
 }
 
 #[test]
-fn a_spoofed_sender_is_refused_as_that_wherever_it_sends() {
+fn spec_3_guard_a_spoofed_sender_is_refused_as_that_wherever_it_sends() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for destination in ["10.0.0.99", "10.0.1.6", "8.8.8.8", "10.0.0.1", "10.0.0.9"] {
@@ -85,7 +85,7 @@ fn three() -> Network {
 }
 
 #[test]
-fn a_receiver_believes_a_sender_only_from_its_host() {
+fn spec_1_5_18_and_6_forged_host_a_sender_is_believed_only_from_its_host() {
     for outer in [Outer::V4, Outer::V6] {
         let network = three().with(|network| network.outer = outer);
         let mut host = Nve::new(&network.changes(2));
@@ -107,7 +107,7 @@ fn a_receiver_believes_a_sender_only_from_its_host() {
 }
 
 #[test]
-fn a_host_that_no_policy_knows_is_not_believed() {
+fn spec_6_forged_host_that_no_policy_knows_is_not_believed() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let inner = network.datagram("blue a", "blue b", 0).frame();
@@ -133,7 +133,7 @@ fn a_host_that_no_policy_knows_is_not_believed() {
 }
 
 #[test]
-fn a_receiver_believes_no_sender_without_record() {
+fn spec_1_5_18_no_sender_without_record_is_believed() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     for (version, source) in [
@@ -169,7 +169,7 @@ fn a_receiver_believes_nobody_who_says_to_be_a_machine_of_its_own() {
 }
 
 #[test]
-fn the_inner_source_mac_is_the_senders_or_across_subnets_the_routers() {
+fn spec_1_5_inner_mac_is_the_senders_or_across_subnets_the_routers() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let blue_b = network.machine("blue b").mac;
@@ -194,7 +194,7 @@ fn the_inner_source_mac_is_the_senders_or_across_subnets_the_routers() {
 }
 
 #[test]
-fn the_source_is_judged_before_the_destination() {
+fn spec_1_5_order_the_source_is_judged_before_the_destination() {
     let network = three();
     let mut host = Nve::new(&network.changes(2));
     let inner = network
@@ -207,7 +207,7 @@ fn the_source_is_judged_before_the_destination() {
 }
 
 #[test]
-fn a_frame_in_another_tenants_vsid_is_not_believed() {
+fn spec_6_foreign_domain_a_frame_in_another_tenants_vsid_is_not_believed() {
     let network = Network::standard().with(|network| {
         network.machines.retain(|machine| machine.name != "red a");
     });

@@ -14,7 +14,7 @@ const PEER: (MacAddress, &str) = (MacAddress([2, 0, 0, 0, 0, 22]), "192.168.4.22
 const PEER_V6: (MacAddress, &str) = (MacAddress([2, 0, 0, 0, 0, 22]), "fd00:4::22");
 
 #[test]
-fn arp_is_answered_for_own_addresses_and_rewritten_machines() {
+fn spec_2_4_answers_arp_for_own_addresses_and_rewritten_machines() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for target in ["192.168.4.11", "192.168.4.105"] {
@@ -87,7 +87,7 @@ fn a_priority_tag_is_no_vlan() {
 }
 
 #[test]
-fn solicitations_are_answered_for_own_addresses_and_rewritten_machines() {
+fn spec_2_4_answers_solicitations_for_own_addresses_and_rewritten_machines() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(1));
     for target in ["fd00:4::11", "fd00:4::105"] {
@@ -296,7 +296,7 @@ fn an_address_that_is_not_known_to_be_unique_is_not_answered_for() {
 }
 
 #[test]
-fn all_that_is_owned_can_be_announced() {
+fn spec_2_4_answers_and_announces_all_that_is_owned() {
     for vlan in [None, Some(5)] {
         let network = Network::standard().with(|network| network.vlan = vlan);
         let host = Nve::new(&network.changes(1));

@@ -47,7 +47,7 @@ const GOOD: AddressState = AddressState::Preferred;
 const ASKED: AddressState = AddressState::Tentative;
 
 #[test]
-fn a_record_is_usable_if_a_path_leads_to_its_host() {
+fn spec_2_2_unusable_if_no_path_leads_to_its_host() {
     let network = Network::standard();
     for (states, any, each) in [
         ([GOOD, GOOD], true, [true, true]),

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checksum_beyond_the_frame_is_refused() {
+    fn spec_6_guest_headers_with_a_checksum_beyond_the_frame_are_refused() {
         for payload in 0..4 {
             let frame = ipv4(protocol::UDP, &vec![0; 8 + payload]);
             let last = frame.len() as u16 - 2;
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn super_frames_that_contradict_themselves_are_refused() {
+    fn spec_6_guest_headers_that_contradict_themselves_are_refused() {
         let tcp4 = ipv4(protocol::TCP, &tcp(12, 3000));
         let udp = ipv4(protocol::UDP, &[0; 3008]);
         let claims = |frame: &[u8], flags, gso_type, size, offset| {

@@ -82,7 +82,7 @@ impl Wire {
 }
 
 #[test]
-fn two_hosts_are_those_of_the_policy_file() {
+fn spec_2_10_cmdlets_two_hosts_are_those_of_the_policy_file() {
     let made = policy(TWO_HOSTS);
     let written = PolicyFile::parse(TWO_HOSTS_POLICY, "two-hosts.toml").unwrap();
     assert_eq!(made.summary(), written.summary());

@@ -157,7 +157,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn what_is_told_is_what_happens(
+    fn spec_2_6_next_hop_what_is_told_is_what_happens(
         draft in drafts(),
         is_resolved in prop::bool::weighted(0.8),
         questions in vec((any::<Index>(), any::<bool>(), select(destinations()), select(destinations())), 1..40),

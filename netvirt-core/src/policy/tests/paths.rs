@@ -189,7 +189,7 @@ fn a_preferred_source_comes_before_a_deprecated_one() {
 }
 
 #[test]
-fn the_longest_and_then_cheapest_provider_route_leads_off_link() {
+fn spec_2_5_metric_the_longest_and_then_cheapest_route_leads_off_link() {
     let mut policies = policies_of(&two_hosts());
     let routers = [1, 2, 3].map(|last| {
         neighbour(

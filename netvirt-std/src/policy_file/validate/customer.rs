@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::CustomerAddress;
 
-use super::{Unique, overlaps, reserved};
-use crate::policy_file::diagnostic::{Diagnostic, Log};
+use super::{Overlap, Unique, overlaps, reserved};
+use crate::policy_file::diagnostic::{Diagnostic, Log, Span};
 use crate::policy_file::model::{Model, Route, RoutingDomain, Subnet, VirtualMachine};
 
 pub(super) fn check(model: &Model, log: &Log) {
@@ -21,7 +21,7 @@ pub(super) fn check(model: &Model, log: &Log) {
     for (position, domain) in model.domains.iter().enumerate() {
         check_routes(model, position, domain, &machines, log);
     }
-    check_peerings(model, log);
+    check_peerings(model, &machines, log);
 }
 
 fn check_domain_ids(model: &Model, log: &Log) {
@@ -95,9 +95,9 @@ fn check_prefixes_apart(model: &Model, domain: usize, log: &Log) {
     }
 }
 
-/// Which machine owns a customer address, by routing domain.
+/// Which machine owns a customer address, and where the file says so, by routing domain.
 struct Owners<'m> {
-    machines: BTreeMap<(usize, CustomerAddress), &'m VirtualMachine>,
+    machines: BTreeMap<(usize, CustomerAddress), (&'m VirtualMachine, &'m Span)>,
 }
 
 impl<'m> Owners<'m> {
@@ -106,10 +106,38 @@ impl<'m> Owners<'m> {
         for machine in &model.machines {
             let domain = model.subnet_of(machine).domain;
             for address in machine.addresses() {
-                machines.entry((domain, address.value)).or_insert(machine);
+                let key = (domain, address.value);
+                machines.entry(key).or_insert((machine, &address.span));
             }
         }
         Self { machines }
+    }
+
+    /// The lowest address that machines of both domains own where their prefixes overlap.
+    fn in_both(&self, overlap: &Overlap<'_, usize>) -> Option<CustomerAddress> {
+        let Overlap { first, second } = overlap;
+        let own = self
+            .machines
+            .keys()
+            .filter(|(domain, _)| *domain == first.1);
+        own.map(|(_, address)| *address)
+            .filter(|address| {
+                [first, second]
+                    .iter()
+                    .all(|side| side.0.value.contains(address.get()))
+            })
+            .find(|address| self.machines.contains_key(&(second.1, *address)))
+    }
+
+    /// Shows the machine that owns an address.
+    fn show(&self, owner: (usize, CustomerAddress), found: Diagnostic) -> Diagnostic {
+        match self.machines.get(&owner) {
+            Some((machine, place)) => found.there(
+                place,
+                format!("{} is virtual machine {}", owner.1, machine.name.value),
+            ),
+            None => found,
+        }
     }
 }
 
@@ -201,7 +229,7 @@ fn check_next_hop(
             )
             .remedy("add a [[vm]] with this address"),
         ),
-        Some(machine) if !machine.is_gateway() => log.note(
+        Some((machine, _)) if !machine.is_gateway() => log.note(
             Diagnostic::warning(
                 &next_hop.span,
                 format!("the next hop {address} is no gateway: it may not send what it forwards"),
@@ -213,7 +241,7 @@ fn check_next_hop(
     }
 }
 
-fn check_peerings(model: &Model, log: &Log) {
+fn check_peerings(model: &Model, machines: &Owners<'_>, log: &Log) {
     let mut seen = Unique::new();
     for rule in &model.peerings {
         if rule.from == rule.to {
@@ -243,11 +271,11 @@ fn check_peerings(model: &Model, log: &Log) {
             }
         }
     }
-    check_peers_apart(model, log);
+    check_peers_apart(model, machines, log);
 }
 
 /// A destination must be found in one domain only, among all that a domain is peered with.
-fn check_peers_apart(model: &Model, log: &Log) {
+fn check_peers_apart(model: &Model, machines: &Owners<'_>, log: &Log) {
     let mut noted = BTreeSet::new();
     for (position, domain) in model.domains.iter().enumerate() {
         let rules = model
@@ -265,7 +293,7 @@ fn check_peers_apart(model: &Model, log: &Log) {
                 subnets.flat_map(move |s| s.prefixes.iter().map(move |prefix| (prefix, *owner)))
             });
         for overlap in overlaps(prefixes.collect()) {
-            let (first, second) = (overlap.first, overlap.second);
+            let Overlap { first, second } = &overlap;
             let place = (first.0.span.start, second.0.span.start);
             if meeting.is_empty() || first.1 == second.1 || !noted.insert(place) {
                 continue;
@@ -280,12 +308,14 @@ fn check_peers_apart(model: &Model, log: &Log) {
                 model.domains[first.1].name.value,
                 model.domains[second.1].name.value
             );
-            log.note(
-                Diagnostic::error(rule, message)
-                    .there(&first.0.span, "overlaps")
-                    .there(&second.0.span, "overlaps")
-                    .remedy("peer only routing domains whose prefixes are disjoint"),
-            );
+            let mut found = Diagnostic::error(rule, message)
+                .there(&first.0.span, "overlaps")
+                .there(&second.0.span, "overlaps");
+            if let Some(address) = machines.in_both(&overlap) {
+                found = machines.show((first.1, address), found);
+                found = machines.show((second.1, address), found);
+            }
+            log.note(found.remedy("peer only routing domains whose prefixes are disjoint"));
         }
     }
 }

@@ -243,8 +243,9 @@ pub const RULES: &[Rule] = &[
                 old: "to = \"orange\"",
                 new: "to = \"green\"",
                 told: "126:1 peering makes 10.0.0.0/24 ambiguous for routing domain \"blue\": it is in \
-                \"blue\" and in \"green\"; 56:13 overlaps; 69:13 overlaps; peer only routing \
-                domains whose prefixes are disjoint",
+                \"blue\" and in \"green\"; 56:13 overlaps; 69:13 overlaps; 83:14 10.0.0.5 \
+                is virtual machine \"blue-1\"; 106:14 10.0.0.5 is virtual machine \"green-1\"; peer \
+                only routing domains whose prefixes are disjoint",
             },
             Breach {
                 old: "both-ways = true",
@@ -253,8 +254,9 @@ pub const RULES: &[Rule] = &[
                 from = \"green\"\n\
                 to = \"orange\"",
                 told: "130:1 peering makes 10.0.0.0/24 ambiguous for routing domain \"orange\": it is \
-                in \"blue\" and in \"green\"; 56:13 overlaps; 69:13 overlaps; peer only routing \
-                domains whose prefixes are disjoint",
+                in \"blue\" and in \"green\"; 56:13 overlaps; 69:13 overlaps; 83:14 10.0.0.5 \
+                is virtual machine \"blue-1\"; 106:14 10.0.0.5 is virtual machine \"green-1\"; peer \
+                only routing domains whose prefixes are disjoint",
             },
             Breach {
                 old: "prefixes = [\"10.8.0.0/16\"]",
