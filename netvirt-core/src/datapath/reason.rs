@@ -45,7 +45,7 @@ reasons! {
     NdSpoof => "nd_spoof",
     /// An ARP or neighbour discovery message about the sender's own address: it needs no carrying.
     OwnAddress => "own_address",
-    /// A question for an address that no record knows.
+    /// A question for an address that no record knows, or for a router where there is none.
     NeighbourUnknown => "neighbour_unknown",
     /// A virtual machine acted as a router: router advertisement or redirect. Nor is a redirect of the provider network
     /// any business of a virtual machine.

@@ -251,6 +251,18 @@ pub enum Reception {
     Tolerant,
 }
 
+/// What the distributed router tells the machines of subnets with an IPv6 prefix (RFC 4861 §6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum RouterAdvertisements {
+    /// Nothing: they have their routes from elsewhere.
+    Off,
+    /// That it is their default router, the prefixes on the link, and the MTU.
+    OnLink,
+    /// The same, and that they are to make themselves addresses of the prefixes of 64 bits (RFC 4862 §5.5.3). Such an
+    /// address needs its lookup record as any other.
+    Autonomous,
+}
+
 /// What holds for the whole host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
@@ -280,11 +292,14 @@ pub struct Settings {
     pub storm: RateLimit,
     /// The most other hosts that one broadcast or multicast frame is copied to.
     pub most_copies: u32,
+    /// What the router tells of itself.
+    pub router_advertisements: RouterAdvertisements,
 }
 
 impl Settings {
     /// A host with the defaults of the field: FlowID per flow, TTL 64, DSCP and ECN copied, strict reception, a hundred
-    /// ICMP errors and a thousand broadcasts a second for each port, each to at most 512 hosts.
+    /// ICMP errors and a thousand broadcasts a second for each port, each to at most 512 hosts; router advertisements that
+    /// leave it to the operator who has which address.
     pub const fn new(local_host: HostId, router_mac: MacAddress) -> Self {
         Self {
             local_host,
@@ -305,6 +320,7 @@ impl Settings {
                 burst: 250,
             },
             most_copies: 512,
+            router_advertisements: RouterAdvertisements::OnLink,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::record::Gateway;
 use super::slab::Place;
 use crate::address::{AddressBits, CustomerAddress, Family, MacAddress, PortId, Prefix, Vsid};
 use crate::table::Run;
+use crate::wire::RouterAdvertisement;
 
 /// The first on-link prefix of a family, for the common question whether an address is in the subnet.
 ///
@@ -67,6 +68,10 @@ pub struct Subnet {
     pub(crate) hosts: u32,
     /// Records of machines on other hosts that are reached by rewrite.
     pub(crate) rewritten: u32,
+    /// Records of it whose machines are reached through tunnels.
+    pub(super) tunnelled: u32,
+    /// Numbers + 1 of the first of its on-link routes of IPv6.
+    pub(super) ipv6_routes: [u32; RouterAdvertisement::MAX_PREFIXES],
 }
 
 impl Subnet {
@@ -109,6 +114,11 @@ impl Subnet {
         Prefix::new(base.to_ip(family), mask.count_ones() as u8).ok()
     }
 
+    /// Whether all its machines are reached by rewrite, so that what the physical network carries is theirs.
+    pub(crate) fn is_rewritten(&self) -> bool {
+        self.tunnelled == 0
+    }
+
     pub(super) fn set_prefix(&mut self, family: Family, prefix: Option<(AddressBits, u8)>) {
         let [ipv4, ipv6] = &mut self.prefixes;
         let place = match family {
@@ -131,6 +141,8 @@ impl Place for Subnet {
         first_host: 0,
         hosts: 0,
         rewritten: 0,
+        tunnelled: 0,
+        ipv6_routes: [0; RouterAdvertisement::MAX_PREFIXES],
     };
     fn is_vacant(&self) -> bool {
         self.vsid == 0

@@ -105,6 +105,15 @@ pub(crate) const fn least_path_mtu(family: Family) -> u16 {
     }
 }
 
+/// The bytes that NVGRE adds to an IP packet: outer IP header, GRE with key, inner Ethernet header.
+pub(crate) const fn tunnel_overhead(outer: Family) -> u16 {
+    let outer_ip = match outer {
+        Family::Ipv4 => 20,
+        Family::Ipv6 => 40,
+    };
+    outer_ip + 8 + 14
+}
+
 /// Names a path through the provider network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PathId(pub(crate) u32);

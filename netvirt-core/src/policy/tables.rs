@@ -12,12 +12,15 @@ use super::next_hop::NextHop;
 use super::provider::{Host, NeighbourEntry, Path, PathId};
 use super::record::{Gateway, Record};
 use super::slab::Slab;
-use crate::address::{AddressBits, Family, HostId, PortId, ProviderAddress, UplinkId, Vsid};
+use crate::address::{
+    AddressBits, Family, HostId, PortId, Prefix, ProviderAddress, UplinkId, Vsid,
+};
 use crate::edit::Template;
 use crate::table::{
     ExactTable, Index, Ipv4Interval, Ipv4Pool, Ipv6Interval, Ipv6Pool, Key, Run, Seed, TagBucket,
     UnequalCapacity,
 };
+use crate::wire::RouterAdvertisement;
 
 /// The storage of one copy of a policy: each table's capacity is the length of its slice.
 ///
@@ -264,6 +267,16 @@ impl Policy<'_> {
     #[inline(always)]
     pub(crate) fn route(&self, number: u32) -> Option<&Route> {
         self.routes.get(number as usize)
+    }
+
+    /// The first of a subnet's on-link prefixes of IPv6.
+    pub(crate) fn ipv6_prefixes(
+        &self,
+        subnet: &Subnet,
+    ) -> [Option<Prefix>; RouterAdvertisement::MAX_PREFIXES] {
+        subnet
+            .ipv6_routes
+            .map(|number| self.route(number.checked_sub(1)?)?.prefix())
     }
 
     /// The wildcard records of a domain's gateways.

@@ -7,8 +7,9 @@ pub(crate) mod icmp;
 pub(crate) mod listener;
 pub(crate) mod ndp;
 mod owned;
+mod router;
 
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv6Addr};
 
 use crate::address::{Family, MacAddress, VlanId};
 use crate::datapath::{DropReason, Outcome, Sender};
@@ -16,7 +17,8 @@ use crate::edit::{Edit, Ethernet, NoRoom, Push};
 use crate::offload::Offload;
 use crate::policy::{Location, NextHop, Record};
 use crate::wire::{
-    ArpMessage, Facts, ListenerReport, NeighborAdvertisement, NeighborSolicitation, multicast_mac,
+    ArpMessage, Facts, ListenerReport, NeighborAdvertisement, NeighborSolicitation,
+    RouterAdvertisement, multicast_mac,
 };
 
 pub use icmp::{EchoReply, IcmpError};
@@ -24,7 +26,9 @@ pub use owned::Owned;
 
 /// Bytes that every answer fits in but those that contain bytes of the question: an echo reply is as long as its request,
 /// an ICMP error has at most 1,294 bytes.
-pub const LONGEST_MESSAGE: usize = ListenerReport::MAX_FRAME_LEN;
+pub const LONGEST_MESSAGE: usize = RouterAdvertisement::MAX_FRAME_LEN;
+
+const _: () = assert!(LONGEST_MESSAGE >= ListenerReport::MAX_FRAME_LEN);
 
 /// An answer, to be written and sent out of where the question came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,13 @@ pub enum Reply {
         /// The VLAN to answer in.
         vlan: Option<VlanId>,
     },
+    /// A router advertisement (RFC 4861 §4.2).
+    RouterAdvertisement {
+        /// The message.
+        message: RouterAdvertisement,
+        /// Who asked.
+        asker: MacAddress,
+    },
     /// The gateway's answer to an echo request.
     Echo(EchoReply),
     /// The gateway says why a packet goes no further.
@@ -70,18 +81,23 @@ impl Reply {
                 asker,
                 source,
                 vlan,
-            } => {
-                let is_to_all = message.destination.is_multicast();
-                let destination = if is_to_all {
-                    multicast_mac(message.destination)
-                } else {
-                    *asker
-                };
-                message.emit(destination, *source, *vlan, out).ok_or(NoRoom)
-            }
+            } => message
+                .emit(link_of(message.destination, *asker), *source, *vlan, out)
+                .ok_or(NoRoom),
+            Self::RouterAdvertisement { message, asker } => message
+                .emit(link_of(message.destination, *asker), out)
+                .ok_or(NoRoom),
             Self::Echo(echo) => echo.emit(frame, out),
             Self::Error(error) => error.emit(frame, out),
         }
+    }
+}
+
+/// Where an answer to `asker` goes on the link.
+fn link_of(destination: Ipv6Addr, asker: MacAddress) -> MacAddress {
+    match destination.is_multicast() {
+        true => multicast_mac(destination),
+        false => asker,
     }
 }
 

@@ -6,7 +6,7 @@ use core::net::Ipv6Addr;
 use super::arp::{check_vlan, is_gateway, record_of};
 use super::duplicate::Claim;
 use super::heard::is_neighbour;
-use super::{Reply, pass_on, unanswered};
+use super::{Reply, pass_on, router, unanswered};
 use crate::address::{MacAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
 use crate::policy::Policy;
@@ -44,7 +44,10 @@ pub(crate) fn from_port<'p>(
         Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => {
             return Err(DropReason::RouterGuard);
         }
-        Some(icmpv6::ROUTER_SOLICITATION) => return Err(DropReason::Multicast),
+        Some(icmpv6::ROUTER_SOLICITATION) => {
+            let message = router::read(frame, facts)?;
+            return router::answer(policy, sender, facts, &message);
+        }
         _ => {}
     }
     match read(frame, facts, DropReason::Malformed)? {
@@ -62,14 +65,19 @@ fn read(
     facts: &Facts,
     otherwise: DropReason,
 ) -> Result<NeighborMessage, DropReason> {
-    read_neighbor_message(frame.window, facts).map_err(|malformed| match malformed {
+    read_neighbor_message(frame.window, facts).map_err(|malformed| refused(malformed, otherwise))
+}
+
+/// Why a message is not read.
+pub(super) fn refused(malformed: Malformed, otherwise: DropReason) -> DropReason {
+    match malformed {
         Malformed::Truncated => DropReason::Truncated,
         _ => otherwise,
-    })
+    }
 }
 
 /// Whether an address is the sender's own: a record of its port, or link-local, which has none.
-fn is_own(policy: &Policy<'_>, sender: &Sender<'_>, address: Ipv6Addr) -> bool {
+pub(super) fn is_own(policy: &Policy<'_>, sender: &Sender<'_>, address: Ipv6Addr) -> bool {
     address.is_unicast_link_local() && address != ROUTER_LINK_LOCAL
         || record_of(policy, sender, address.into())
             .is_some_and(|record| record.is_on_port(sender.port))

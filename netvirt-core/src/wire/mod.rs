@@ -30,8 +30,9 @@ pub use gre::{
 pub use icmp::{IcmpHeader, icmpv4, icmpv6};
 pub use mld::{ListenerReport, is_listener_query};
 pub use ndp::{
-    NeighborAdvertisement, NeighborMessage, NeighborSolicitation, multicast_mac,
-    read_neighbor_message, solicited_node,
+    ALL_NODES, NeighborAdvertisement, NeighborMessage, NeighborSolicitation, PrefixInformation,
+    RouterAdvertisement, RouterSolicitation, multicast_mac, read_neighbor_message,
+    read_router_solicitation, solicited_node,
 };
 pub use nvgre::{Packet as NvgrePacket, Repr as NvgreRepr};
 pub use parse::{ipv4_header_is_valid, parse, parse_quoted};

@@ -121,7 +121,7 @@ impl Packet {
         }
     }
 
-    fn checked(mut self) -> Self {
+    pub fn checked(mut self) -> Self {
         fill_transport(
             self.source,
             self.destination,

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advertisements;
 mod counters;
 mod duplicate_addresses;
 mod errors;

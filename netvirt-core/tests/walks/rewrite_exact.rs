@@ -1,7 +1,5 @@
 //! IP rewrite to the byte: each payload, each protocol number, each error of a checksum.
 
-use netvirt_core::datapath::*;
-use netvirt_core::*;
 
 use crate::support::hosts::*;
 use crate::support::network::*;

@@ -22,7 +22,7 @@ use netvirt_core::policy::{
 use netvirt_core::proxy::Owned;
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
 use netvirt_core::wire::{self, Facts, Malformed};
-use netvirt_core::{AddressBits, InvalidAddress, MacAddress, Prefix, Vsid};
+use netvirt_core::{AddressBits, InvalidAddress, MacAddress, PortId, Prefix, Vsid};
 
 /// Exports each function under its own name, so that linker and optimizer must keep it. No C program calls
 /// them: arguments and results may be any Rust type.
@@ -142,6 +142,10 @@ entry_points! {
         let decided = worker.process_batch::<Portable>(policy, frames, &mut verdicts, now);
         counted.merge(worker.counters());
         decided
+    }
+    fn policy_router_advertisement(policy: &Policy<'_>, port: PortId, out: &mut [u8]) -> Option<usize> {
+        let message = policy.router_advertisement(port)?;
+        message.emit(wire::multicast_mac(message.destination), out)
     }
     fn owned_announcement(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.announcement(out).ok() }
     fn owned_listener_report(owned: &Owned, out: &mut [u8]) -> Option<usize> { owned.listener_report(out).ok()? }

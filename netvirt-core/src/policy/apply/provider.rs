@@ -5,7 +5,9 @@ use core::num::NonZeroU16;
 
 use super::super::change::{AddressState, HostAddress, Neighbour, ProviderRoute};
 use super::super::networks::{Route, RouteKind};
-use super::super::provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, least_path_mtu};
+use super::super::provider::{
+    ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, least_path_mtu, tunnel_overhead,
+};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
@@ -484,11 +486,7 @@ impl Policy<'_> {
 
 /// The least MTU of a physical network that carries IPv6 inside the tunnel.
 const fn least_mtu_for_ipv6(outer: Family) -> u16 {
-    let outer_ip = match outer {
-        Family::Ipv4 => 20,
-        Family::Ipv6 => 40,
-    };
-    IPV6_LEAST_MTU + outer_ip + 8 + 14
+    IPV6_LEAST_MTU + tunnel_overhead(outer)
 }
 
 fn check_uplink(uplink: UplinkId) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::super::change::{Location, LookupRecord, RecordKind, RecordName};
+use super::super::change::{Location, LookupRecord, Method, RecordKind, RecordName};
 use super::super::record::{Gateway, Record};
 use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::tables::{Policy, provider_key};
@@ -244,6 +244,11 @@ impl Policy<'_> {
     /// Counts a record with everything that it stands on.
     fn use_record(&mut self, record: &LookupRecord, subnet: u32, by: i32) {
         self.use_subnet(subnet, by);
+        if !matches!(record.method, Method::Rewrite { .. })
+            && let Some(subnet) = self.subnets.get_mut(subnet as usize)
+        {
+            subnet.tunnelled = subnet.tunnelled.saturating_add_signed(by);
+        }
         let host = match record.location {
             Location::Host(host) => Some(host),
             Location::Port(port) => {

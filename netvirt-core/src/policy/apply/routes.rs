@@ -6,6 +6,7 @@ use super::super::refusal::{InTable, Missing, Refusal, TableName};
 use super::super::tables::Policy;
 use crate::address::{AddressBits, CustomerAddress, DomainId, Family, Prefix, Vsid};
 use crate::table::{Interval, IntervalPool, PrefixValue, Run};
+use crate::wire::RouterAdvertisement;
 
 impl Policy<'_> {
     pub(super) fn add_customer_route(&mut self, declared: &CustomerRoute) -> Result<(), Refusal> {
@@ -90,18 +91,7 @@ impl Policy<'_> {
 
     fn routes_changed(&mut self, domain: DomainId, route: &Route) -> Result<(), Refusal> {
         if route.kind == RouteKind::OnLink {
-            let family = route.family();
-            let first = self
-                .domain_routes(domain)
-                .find(|(_, other)| {
-                    other.kind == RouteKind::OnLink
-                        && other.subnet == route.subnet
-                        && other.family() == family
-                })
-                .map(|(_, other)| (other.base, other.length));
-            if let Some(subnet) = self.subnets.get_mut(route.subnet as usize) {
-                subnet.set_prefix(family, first);
-            }
+            self.note_prefixes(domain, route);
             for number in 0..self.peerings.capacity() {
                 if let Some(peering) = self.peerings.get(number).copied().flatten()
                     && (peering.from == domain || peering.to == domain)
@@ -112,6 +102,33 @@ impl Policy<'_> {
             }
         }
         self.take_down(domain)
+    }
+
+    /// Notes in a subnet which on-link routes it has, after a change of one.
+    fn note_prefixes(&mut self, domain: DomainId, changed: &Route) {
+        let family = changed.family();
+        let own = |(_, other): &(u32, &Route)| {
+            other.kind == RouteKind::OnLink
+                && other.subnet == changed.subnet
+                && other.family() == family
+        };
+        let first = self.domain_routes(domain).find(own);
+        let first = first.map(|(_, route)| (route.base, route.length));
+        let mut numbers = [0; RouterAdvertisement::MAX_PREFIXES];
+        if family == Family::Ipv6 {
+            for (place, (number, _)) in numbers
+                .iter_mut()
+                .zip(self.domain_routes(domain).filter(own))
+            {
+                *place = number.saturating_add(1);
+            }
+        }
+        if let Some(subnet) = self.subnets.get_mut(changed.subnet as usize) {
+            subnet.set_prefix(family, first);
+            if family == Family::Ipv6 {
+                subnet.ipv6_routes = numbers;
+            }
+        }
     }
 
     /// Takes down what was derived from the routes of a domain and its peers, because they change. It is

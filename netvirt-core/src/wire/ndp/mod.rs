@@ -1,6 +1,12 @@
-//! Neighbor discovery for IPv6 (RFC 4861): solicitations and advertisements.
+//! Neighbor discovery for IPv6 (RFC 4861): solicitations and advertisements, of neighbors and of routers.
+
+mod router;
 
 use core::net::Ipv6Addr;
+
+pub use router::{
+    PrefixInformation, RouterAdvertisement, RouterSolicitation, read_router_solicitation,
+};
 
 use super::{
     EthernetHeader, Facts, IcmpHeader, Malformed, Network, Notes, ethertype, icmpv6, protocol, put,
@@ -9,7 +15,8 @@ use super::{
 use crate::address::{AddressBits, MacAddress, VlanId};
 use crate::checksum::{self, transport_sum};
 
-const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+/// The multicast address of all nodes of a link (RFC 4291 §2.7.1).
+pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 /// RFC 4861 §7.1: whoever sends neighbor discovery is on the link, so no router has counted it down.
 const HOP_LIMIT: u8 = 255;
 /// ICMPv6 type, code, checksum, flags, target.
@@ -93,30 +100,12 @@ pub struct NeighborAdvertisement {
 /// the sender is; [`Malformed::Value`] for all else: another type, a hop limit that is not 255, a fragment
 /// (RFC 6980 §5), a multicast target.
 pub fn read_neighbor_message(window: &[u8], facts: &Facts) -> Result<NeighborMessage, Malformed> {
-    let icmp = IcmpHeader::read(window, facts).ok_or(Malformed::Value)?;
-    let is_local = facts.network == Network::Ipv6
-        && facts.hop_limit == HOP_LIMIT
-        && !facts.notes.contains(Notes::FRAGMENT_HEADER);
-    if !is_local || icmp.code != 0 {
-        return Err(Malformed::Value);
-    }
-    let message = facts.transport(window);
-    if message.len() < facts.transport_length() as usize {
-        return Err(Malformed::Truncated);
-    }
-    let (from, to) = (facts.source_address, facts.destination_address);
-    if transport_sum(from, to, protocol::ICMPV6, message) != 0xffff {
-        return Err(Malformed::Checksum);
-    }
-
-    let mut rest = message;
-    let _: &[u8; IcmpHeader::LEN] = take(&mut rest)?;
+    let (icmp, mut rest) = read_header(window, facts)?;
     let target = Ipv6Addr::from(*take::<16>(&mut rest)?);
     if target.is_multicast() {
         return Err(Malformed::Value);
     }
-    let source = Ipv6Addr::from(from.to_ipv6());
-    let destination = Ipv6Addr::from(to.to_ipv6());
+    let [source, destination] = addresses(facts);
     match icmp.kind {
         icmpv6::NEIGHBOR_SOLICITATION => NeighborSolicitation {
             source,
@@ -140,6 +129,34 @@ pub fn read_neighbor_message(window: &[u8], facts: &Facts) -> Result<NeighborMes
         }
         _ => Err(Malformed::Value),
     }
+}
+
+/// The header of a message from this link, and the bytes behind it: what RFC 4861 asks of all its messages (§6.1 and
+/// §7.1).
+fn read_header<'w>(window: &'w [u8], facts: &Facts) -> Result<(IcmpHeader, &'w [u8]), Malformed> {
+    let icmp = IcmpHeader::read(window, facts).ok_or(Malformed::Value)?;
+    let is_local = facts.network == Network::Ipv6
+        && facts.hop_limit == HOP_LIMIT
+        && !facts.notes.contains(Notes::FRAGMENT_HEADER);
+    if !is_local || icmp.code != 0 {
+        return Err(Malformed::Value);
+    }
+    let message = facts.transport(window);
+    if message.len() < facts.transport_length() as usize {
+        return Err(Malformed::Truncated);
+    }
+    let (from, to) = (facts.source_address, facts.destination_address);
+    if transport_sum(from, to, protocol::ICMPV6, message) != 0xffff {
+        return Err(Malformed::Checksum);
+    }
+    let mut rest = message;
+    let _: &[u8; IcmpHeader::LEN] = take(&mut rest)?;
+    Ok((icmp, rest))
+}
+
+/// Source and destination of a packet.
+fn addresses(facts: &Facts) -> [Ipv6Addr; 2] {
+    [facts.source_address, facts.destination_address].map(|address| address.to_ipv6().into())
 }
 
 /// The MAC address in the option `kind` of the list `options` (RFC 4861 §4.6.1).
@@ -341,11 +358,7 @@ impl Message {
 
         let mut rest = out;
         ethernet.write(&mut rest)?;
-        put(&mut rest, [0x60, 0, 0, 0])?;
-        put(&mut rest, (length as u16).to_be_bytes())?;
-        put(&mut rest, [protocol::ICMPV6, HOP_LIMIT])?;
-        put(&mut rest, self.source.octets())?;
-        put(&mut rest, self.destination.octets())?;
+        put_ipv6(&mut rest, self.source, self.destination, length)?;
         put(&mut rest, icmp.to_bytes())?;
         put(&mut rest, self.target.octets())?;
         if let Some(option) = option {
@@ -356,13 +369,7 @@ impl Message {
 
     /// An absent option is as good as one of zeros.
     fn checksum(&self, option: [u8; OPTION_LEN], length: usize) -> u16 {
-        let bits = |ip: Ipv6Addr| AddressBits::from_ipv6(ip.octets());
-        let pseudo_header = checksum::pseudo_header(
-            bits(self.source),
-            bits(self.destination),
-            protocol::ICMPV6,
-            length as u32,
-        );
+        let pseudo_header = pseudo_header(self.source, self.destination, length);
         let parts: [&[u8]; 3] = [
             &[self.kind, 0, self.flags, 0],
             &self.target.octets(),
@@ -372,6 +379,27 @@ impl Message {
             checksum::add(total, checksum::sum(part))
         })
     }
+}
+
+/// Writes the IPv6 header of a message of `length` bytes to the front of `rest`.
+fn put_ipv6(
+    rest: &mut &mut [u8],
+    source: Ipv6Addr,
+    destination: Ipv6Addr,
+    length: usize,
+) -> Option<()> {
+    put(rest, [0x60, 0, 0, 0])?;
+    put(rest, (length as u16).to_be_bytes())?;
+    put(rest, [protocol::ICMPV6, HOP_LIMIT])?;
+    put(rest, source.octets())?;
+    put(rest, destination.octets())
+}
+
+/// The sum of what a message's checksum covers beside the message.
+fn pseudo_header(source: Ipv6Addr, destination: Ipv6Addr, length: usize) -> u16 {
+    let [source, destination] =
+        [source, destination].map(|address| AddressBits::from_ipv6(address.octets()));
+    checksum::pseudo_header(source, destination, protocol::ICMPV6, length as u32)
 }
 
 #[cfg(test)]
