@@ -140,7 +140,7 @@ fn spec_3_10_a_receiver_hands_it_to_its_ports_and_sends_nothing_on() {
 }
 
 #[test]
-fn spec_3_10_every_machine_of_the_subnet_hears_it_once_and_nobody_else() {
+fn spec_2_9_multicast_reaches_every_machine_of_the_subnet_once_and_nobody_else() {
     let network = three();
     let mut fabric = Fabric::new(&network);
     let places = [(1, 0), (1, 1), (2, 0), (3, 0), (3, 1)];
@@ -470,7 +470,7 @@ fn spec_3_10_an_unresolved_path_holds_its_copy_alone() {
 }
 
 #[test]
-fn spec_7_20_a_path_that_is_too_small_or_missing_loses_its_copy_alone() {
+fn spec_3_10_a_path_that_is_too_small_or_missing_loses_its_copy_alone() {
     let network = three();
     let mut host = Nve::new(&network.changes(1));
     let narrow = [host_ipv4(3), host_ipv6(3)].map(|address| path_mtu(&address, 1400));
@@ -511,7 +511,7 @@ fn spec_7_20_a_path_that_is_too_small_or_missing_loses_its_copy_alone() {
 }
 
 #[test]
-fn spec_3_10_no_frame_is_copied_to_more_hosts_than_the_cap_allows() {
+fn spec_6_amplification_no_frame_is_copied_to_more_hosts_than_the_cap_allows() {
     let network = three();
     let mut host = Nve::new(&network.changes(1));
     let frame = broadcast(&network).frame();
@@ -534,7 +534,7 @@ fn spec_3_10_no_frame_is_copied_to_more_hosts_than_the_cap_allows() {
 }
 
 #[test]
-fn spec_3_10_a_port_sends_to_many_as_often_as_its_limit_allows() {
+fn spec_6_amplification_a_port_sends_to_many_as_often_as_its_limit_allows() {
     let network = three();
     let mut host = Nve::new(&network.changes(1));
     set(&mut host, |settings| {
@@ -570,7 +570,7 @@ fn spec_3_10_a_port_sends_to_many_as_often_as_its_limit_allows() {
 }
 
 #[test]
-fn spec_7_6_machines_that_are_reached_by_rewrite_are_left_out_and_counted() {
+fn spec_1_7_many_machines_that_are_reached_by_rewrite_are_left_out_and_counted() {
     let network = three().with(|network| {
         let mut near = network.machine("green a").clone();
         (near.name, near.mac, near.port) = ("green near a", mac("0a0a00000009"), 9);
