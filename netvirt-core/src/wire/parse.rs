@@ -348,7 +348,11 @@ impl Chain {
         if offset == 1 {
             self.notes.insert(Notes::FRAGMENT_AT_8);
         }
-        self.fragment = fragment(offset, offset_and_more & 1 != 0);
+        // A second header, which RFC 8200 §4.1 does not foresee, takes nothing back of what the first said.
+        let stated = fragment(offset, offset_and_more & 1 != 0);
+        if stated != Fragment::Whole {
+            self.fragment = stated;
+        }
     }
 }
 
