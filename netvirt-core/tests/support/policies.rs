@@ -300,7 +300,7 @@ pub fn two_hosts() -> Vec<Change> {
 }
 
 /// Everything that a policy says, in the order of its tables.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Dump {
     pub version: u64,
     pub settings: Option<Settings>,
