@@ -591,3 +591,20 @@ fn what_cannot_be_explained_says_what_to_do() {
     let none = trace("host-1", "blue-1", &[]);
     assert!(none.contains("<--hex <FRAME>|--in <FILE>>"), "{none}");
 }
+
+#[test]
+fn a_broadcast_is_told_with_all_that_hear_it_and_what_is_lost() {
+    let packet = ipv4("10.0.0.5", "10.0.0.255", 17, &udp(20));
+    let frame = ethernet(BROADCAST, BLUE_1, 0x0800, &packet);
+    let told = trace(TWO_HOSTS, "blue-1", &frame, &[]).out;
+    let expected =
+        "verdict      replicated: copied to no machine of this host, and to 1 other host\n";
+    assert!(told.contains(expected), "{told}");
+    let json = trace(TWO_HOSTS, "blue-1", &frame, &["--json"]).out;
+    let told: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&told["verdict"], &told["vsid"]),
+        (&"replicated".into(), &5001.into())
+    );
+    assert!(told["reason"].is_null(), "{told}");
+}
