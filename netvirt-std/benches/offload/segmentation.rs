@@ -6,7 +6,7 @@ use netvirt_core::offload::{LONGEST_HEADERS, PartialChecksum, SegmentLimits, Sup
 
 use crate::cache::evict;
 use crate::frames::{Carrier, PAYLOAD, SEGMENT, SEGMENTS, check, payload};
-use crate::pages::{Pages, allocate_on};
+use crate::pages::{Pages, allocate_on, huge_bytes};
 use crate::sampler::{Sampler, time};
 
 /// What is made of a segment. In all but the first, its checksum is completed.
@@ -75,6 +75,7 @@ pub fn run(sampler: &mut Sampler) {
             continue;
         }
         let mut buffers = Buffers::new(place.0);
+        println!("{name}: {} MiB on huge pages", huge_bytes() >> 20);
         let mut group = sampler.group(&name, SEGMENTS);
         for (number, work) in WORK.into_iter().enumerate() {
             cut(number, &mut buffers, 0);
