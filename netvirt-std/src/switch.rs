@@ -443,7 +443,8 @@ fn edited(edit: &Edit<'_>, frame: &Frame<'_>, buffer: &mut Vec<u8>) -> Result<Ve
 
 /// Writes an answer, out of where the question came in.
 pub(crate) fn answer(reply: &Reply, frame: &Frame<'_>) -> Result<Sent, DropReason> {
-    let mut bytes = vec![0; frame.window.len().max(LONGEST_MESSAGE)];
+    // An error quotes the frame behind headers of its own.
+    let mut bytes = vec![0; frame.window.len() + LONGEST_MESSAGE];
     let length = reply
         .emit(frame.window, &mut bytes)
         .map_err(|_| DropReason::Truncated)?;
