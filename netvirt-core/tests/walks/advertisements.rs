@@ -66,7 +66,7 @@ fn host_of(network: &Network) -> Nve {
 }
 
 #[test]
-fn spec_2_8_a_machine_that_asks_for_routers_hears_of_the_router() {
+fn spec_2_8_advertisement_a_machine_that_asks_for_routers_hears_of_the_router() {
     let network = Network::standard();
     let mut host = host_of(&network);
     let a = network.machine("blue a").mac;
@@ -89,7 +89,7 @@ fn spec_2_8_a_machine_that_asks_for_routers_hears_of_the_router() {
 }
 
 #[test]
-fn spec_2_8_each_subnet_hears_its_own_prefixes_and_as_many_as_fit() {
+fn spec_2_8_advertisement_each_subnet_hears_its_own_prefixes_and_as_many_as_fit() {
     let network = Network::standard().with(|network| {
         let more = [
             "2001:db8:1:2::/64",
@@ -147,7 +147,7 @@ fn told_mtu(network: &Network, name: &str) -> u16 {
 }
 
 #[test]
-fn spec_2_8_the_mtu_is_what_fits_through_any_tunnel_or_plain_where_all_is_rewritten() {
+fn spec_2_8_advertisement_the_mtu_is_what_fits_through_any_tunnel_or_plain_where_all_is_rewritten() {
     let network = Network::standard().with(|network| network.mtu = 1500);
     // A tunnel over IPv6 has the longer header, whichever is preferred.
     assert_eq!(told_mtu(&network, "blue a"), 1500 - 62);
@@ -174,7 +174,7 @@ fn spec_2_8_the_mtu_is_what_fits_through_any_tunnel_or_plain_where_all_is_rewrit
 }
 
 #[test]
-fn spec_2_8_the_mtu_follows_the_records() {
+fn spec_2_8_advertisement_the_mtu_follows_the_records() {
     let network = Network::standard().with(|network| {
         network.mtu = 1500;
         network.machine_mut("green b").rewrite.clear();
@@ -208,7 +208,7 @@ fn spec_2_8_the_mtu_follows_the_records() {
 }
 
 #[test]
-fn spec_2_8_without_ipv6_or_by_policy_nobody_answers() {
+fn spec_2_8_advertisement_without_ipv6_or_by_policy_nobody_answers() {
     let silent = Network::standard()
         .with(|network| network.settings.router_advertisements = RouterAdvertisements::Off);
     let without = Network::standard().with(|network| network.subnets[0].2.truncate(1));
@@ -229,7 +229,7 @@ fn spec_2_8_without_ipv6_or_by_policy_nobody_answers() {
 
 /// What a gateway sends is on its way out of the tenant's network.
 #[test]
-fn spec_2_8_a_gateway_is_not_sent_back_to_the_router() {
+fn spec_2_8_advertisement_a_gateway_is_not_sent_back_to_the_router() {
     let network = Network::standard();
     let mut host = Nve::new(&network.changes(2));
     let asker = (network.machine("gate").mac, "fe80::2");
@@ -239,7 +239,7 @@ fn spec_2_8_a_gateway_is_not_sent_back_to_the_router() {
 }
 
 #[test]
-fn spec_2_8_a_lie_in_a_router_solicitation_is_refused() {
+fn spec_2_8_advertisement_a_lie_in_a_router_solicitation_is_refused() {
     let network = Network::standard();
     let mut host = host_of(&network);
     let (a, near) = (
@@ -260,7 +260,7 @@ fn spec_2_8_a_lie_in_a_router_solicitation_is_refused() {
 }
 
 #[test]
-fn spec_2_8_a_damaged_router_solicitation_is_refused() {
+fn spec_2_8_advertisement_a_damaged_router_solicitation_is_refused() {
     let network = Network::standard();
     let mut host = host_of(&network);
     let a = network.machine("blue a").mac;
@@ -287,7 +287,7 @@ fn spec_2_8_a_damaged_router_solicitation_is_refused() {
 }
 
 #[test]
-fn spec_2_8_what_is_advertised_unasked_is_what_is_answered() {
+fn spec_2_8_advertisement_what_is_advertised_unasked_is_what_is_answered() {
     let network = Network::standard();
     let host = host_of(&network);
     let policy = host.policies.live();
@@ -300,7 +300,7 @@ fn spec_2_8_what_is_advertised_unasked_is_what_is_answered() {
 }
 
 #[test]
-fn spec_2_8_a_port_that_is_not_virtualised_hears_of_no_router() {
+fn spec_2_8_advertisement_a_port_that_is_not_virtualised_hears_of_no_router() {
     let network = Network::standard();
     let mut host = host_of(&network);
     host.apply(&[Change::AddPort(Port {
