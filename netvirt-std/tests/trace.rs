@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::net::Ipv6Addr;
 
 use netvirt_core::datapath::Frame;
 use netvirt_core::offload::Offload;
@@ -17,6 +18,10 @@ use support::{
     ethernet, ipv4, netvirt, nvgre, packet, text, udp,
 };
 
+const THREE_TENANTS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../examples/three-tenants.toml"
+);
 const BLUE_1: &str = "06:06:00:00:00:05";
 const BLUE_2: &str = "06:06:00:00:00:07";
 const BLUE_4: &str = "06:06:00:00:01:04";
@@ -242,6 +247,50 @@ fn a_host_without_path_is_told_with_its_addresses() {
         "dropped (no_path)",
         &[near],
     );
+}
+
+/// What a decision means, in words.
+fn meaning(policy: &str, port: &str, frame: &[u8]) -> String {
+    let explanation: serde_json::Value =
+        serde_json::from_str(&trace(policy, port, frame, &["--json"]).out).unwrap();
+    explanation["meaning"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_refusal_says_whether_its_sender_is_told() {
+    let large = ipv4("10.0.0.5", "10.0.0.7", 17, &udp(1480));
+    let frame = ethernet(BLUE_2, BLUE_1, 0x0800, &large);
+    let why = "the packet does not fit through the path";
+    assert_eq!(
+        meaning(TENANTS, "blue-1", &frame),
+        format!("{why}; the gateway says so to the sender")
+    );
+    let silent = std::fs::read_to_string(TENANTS).unwrap().replacen(
+        "[settings]",
+        "[settings]\nerrors = { per-second = 0, burst = 0 }",
+        1,
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("silent.toml");
+    std::fs::write(&path, silent).unwrap();
+    assert_eq!(
+        meaning(path.to_str().unwrap(), "blue-1", &frame),
+        format!("{why}; the sender is not told, because it was told as often as policy allows")
+    );
+}
+
+#[test]
+fn the_router_says_of_itself_what_holds_for_the_subnet() {
+    let asker: Ipv6Addr = "fe80::5".parse().unwrap();
+    let all_routers: Ipv6Addr = "ff02::2".parse().unwrap();
+    let mut packet = vec![0x60, 0, 0, 0, 0, 8, 58, 255];
+    packet.extend(asker.octets());
+    packet.extend(all_routers.octets());
+    packet.extend([133, 0, 0x7d, 0x32, 0, 0, 0, 0]);
+    let frame = ethernet("33:33:00:00:00:02", "06:06:00:00:01:05", 0x86dd, &packet);
+    let said = "the distributed router tells of itself: it is the default router, fd00:5002::/64 is on the link, packets \
+        of 1558 bytes fit";
+    assert_eq!(meaning(THREE_TENANTS, "blue-3", &frame), said);
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! IP rewrite to the byte: each payload, each protocol number, each error of a checksum.
 
-
 use crate::support::hosts::*;
 use crate::support::network::*;
 use crate::support::packets::*;

@@ -14,13 +14,15 @@ use std::fmt;
 use std::time::Duration;
 
 use managed::ManagedSlice;
-use netvirt_core::counters::Counters;
+use netvirt_core::counters::{Counters, Event, Events};
 use netvirt_core::datapath::{
     DropReason, Frame, Ingress, Outcome, Punt, Replica, Replication, Verdict, Worker,
 };
 use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{NextHop, Policy};
+use netvirt_core::proxy::Reply;
 use netvirt_core::trace::{Observer, Step};
+use netvirt_core::wire::RouterAdvertisement;
 use serde::Serialize;
 
 pub use edit::{ToldEdit, ToldFrame, ToldQuote, ToldRewrite};
@@ -143,12 +145,13 @@ impl Observer for Steps {
 
 fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
     if let Some(reason) = verdict.reason {
-        return reason::meaning(reason).to_owned();
+        return format!("{}{}", reason::meaning(reason), is_told(verdict.events));
     }
     match &verdict.outcome {
         Outcome::Deliver { port, .. } => format!("to {}, on this host", names.port(*port)),
         Outcome::Transmit { .. } => "into the provider network".to_owned(),
         Outcome::Replicate(replication) => copied_to(replication, names),
+        Outcome::Reply(Reply::RouterAdvertisement { message, .. }) => router_tells(message),
         Outcome::Reply(_) => "the host answers for the network".to_owned(),
         Outcome::Hold { path, .. } => match names.policy.next_hop(*path) {
             Some(next_hop) => waits_for(&next_hop),
@@ -210,6 +213,34 @@ fn copied_to(replication: &Replication, names: Names<'_>) -> String {
         _ => format!(", and to {hosts} other hosts"),
     };
     format!("copied to {here}{there}{lost}")
+}
+
+/// Whether the sender of a refused frame is told.
+const fn is_told(events: Events) -> &'static str {
+    if events.contains(Event::ErrorSent) {
+        "; the gateway says so to the sender"
+    } else if events.contains(Event::ErrorSuppressed) {
+        "; the sender is not told, because it was told as often as policy allows"
+    } else {
+        ""
+    }
+}
+
+fn router_tells(message: &RouterAdvertisement) -> String {
+    let prefixes = message.prefixes.iter().flatten();
+    let prefixes: Vec<String> = prefixes
+        .map(|on_link| format!("{}/{}", on_link.prefix, on_link.length))
+        .collect();
+    let role = match message.lifetime {
+        0 => "it is no default router here",
+        _ => "it is the default router",
+    };
+    let size = match message.mtu {
+        Some(mtu) => format!(", packets of {mtu} bytes fit"),
+        None => String::new(),
+    };
+    let prefixes = prefixes.join(" and ");
+    format!("the distributed router tells of itself: {role}, {prefixes} is on the link{size}")
 }
 
 fn waits_for(next_hop: &NextHop) -> String {

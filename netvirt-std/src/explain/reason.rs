@@ -16,7 +16,9 @@ pub(super) const fn meaning(reason: DropReason) -> &'static str {
         DropReason::ArpSpoof => "an ARP message claims an address that is not the port's",
         DropReason::NdSpoof => "neighbour discovery claims an address that is not the port's",
         DropReason::OwnAddress => "a message about the sender's own address needs no carrying",
-        DropReason::NeighbourUnknown => "no record knows the address that is asked for",
+        DropReason::NeighbourUnknown => {
+            "no record knows the address that is asked for, or no router is there to answer"
+        }
         DropReason::RouterGuard => "a machine must not act as a router",
         DropReason::Ethertype => "neither IPv4, IPv6 nor ARP",
         DropReason::GatewayAddress => "the gateway answers nothing but echo requests",

@@ -11,6 +11,7 @@ mod neighbours;
 mod network;
 mod path_mtus;
 mod ports;
+mod routers;
 mod service;
 
 use std::collections::hash_map::RandomState;
@@ -36,6 +37,7 @@ use devices::{Lost, Unserved};
 use neighbours::Neighbours;
 use path_mtus::PathMtus;
 use ports::{attach_receiver, attach_sender, is_same_device, is_same_port};
+use routers::RouterAdvertisements;
 
 use crate::capture::live::CaptureSender;
 use crate::live::{LivePolicy, PolicyWriter};
@@ -94,6 +96,7 @@ pub struct Host {
     announcements: Announcements,
     neighbours: Neighbours,
     path_mtus: PathMtus,
+    router_advertisements: RouterAdvertisements,
     capture: Option<CaptureSender>,
     /// What is to be done as soon as frames of machines are carried.
     when_ready: Option<Box<dyn FnOnce() + Send>>,
@@ -182,6 +185,7 @@ impl Host {
             announcements: Announcements::default(),
             neighbours: Neighbours::default(),
             path_mtus: PathMtus::default(),
+            router_advertisements: RouterAdvertisements::default(),
             capture,
             when_ready: None,
             started: Instant::now(),
@@ -328,6 +332,7 @@ impl Host {
             }
         }
         self.announce();
+        self.advertise_router();
     }
 
     /// Has something done on the host's thread as soon as the switch [is ready](Self::is_ready).

@@ -7,11 +7,13 @@ use netvirt_core::datapath::Ingress;
 use netvirt_core::edit::NoRoom;
 use netvirt_core::policy::{Change, Neighbour, NextHop};
 use netvirt_core::proxy::{LONGEST_MESSAGE, Owned};
-use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
+use netvirt_core::wire::{RouterAdvertisement, multicast_mac};
+use netvirt_core::{MacAddress, PortId, ProviderAddress};
 
 use super::addresses::{self, AddressStep};
 use super::neighbours::NeighbourStep;
 use super::{Host, HostError, UPLINK};
+use crate::switch::Egress;
 use crate::worker::Event;
 
 /// How often a host looks whether something is due, and how often while addresses are probed.
@@ -74,6 +76,9 @@ impl Host {
         if self.announcements.is_report_due(now) {
             self.report_groups();
         }
+        for (port, message) in self.router_advertisements.due(now) {
+            self.send_router_advertisement(port, &message);
+        }
         let mut changes = Vec::new();
         for step in self.due_neighbours() {
             changes.extend(self.see_to_neighbour(step));
@@ -109,8 +114,8 @@ impl Host {
     fn see_to_address(&mut self, step: AddressStep) {
         match step {
             AddressStep::Probe(own) => {
-                self.send_if_any(own.uplink, |out| own.listener_report(out));
-                self.send_if_any(own.uplink, |out| own.probe(out).map(Some));
+                self.send_if_any(Egress::Uplink(own.uplink), |out| own.listener_report(out));
+                self.send_if_any(Egress::Uplink(own.uplink), |out| own.probe(out).map(Some));
             }
             AddressStep::Change(own) => {
                 tracing::info!(address = %own.address, state = ?own.state, "a provider address");
@@ -137,7 +142,7 @@ impl Host {
                 None
             }
             NeighbourStep::Poll(neighbour, next_hop) => {
-                self.send_if_any(neighbour.uplink, |out| {
+                self.send_if_any(Egress::Uplink(neighbour.uplink), |out| {
                     next_hop.poll(neighbour.mac, out).map(Some)
                 });
                 None
@@ -230,28 +235,51 @@ impl Host {
     }
 
     fn send_announcement(&self, owned: &Owned) {
-        self.send_if_any(owned.uplink, |out| owned.listener_report(out));
-        self.send_if_any(owned.uplink, |out| owned.announcement(out).map(Some));
+        self.send_if_any(Egress::Uplink(owned.uplink), |out| {
+            owned.listener_report(out)
+        });
+        self.send_if_any(Egress::Uplink(owned.uplink), |out| {
+            owned.announcement(out).map(Some)
+        });
+    }
+
+    /// Tells the machines for which it is new who their router is.
+    pub(super) fn advertise_router(&mut self) {
+        let now = self.now();
+        let live = self.writer.policies().read();
+        let news = self.router_advertisements.of(&live, now);
+        drop(live);
+        for (port, message) in news {
+            self.send_router_advertisement(port, &message);
+        }
+    }
+
+    fn send_router_advertisement(&self, port: PortId, message: &RouterAdvertisement) {
+        self.send_if_any(Egress::Port(port), |out| {
+            Ok(message.emit(multicast_mac(message.destination), out))
+        });
     }
 
     /// Tells switches that snoop which groups questions for our addresses go to.
     fn report_groups(&self) {
         for owned in self.policies().read().owned_addresses() {
-            self.send_if_any(owned.uplink, |out| owned.listener_report(out));
+            self.send_if_any(Egress::Uplink(owned.uplink), |out| {
+                owned.listener_report(out)
+            });
         }
     }
 
     /// Sends a frame of the switch's own, if there is one to send. The first worker does: one is enough.
     fn send_if_any(
         &self,
-        uplink: UplinkId,
+        egress: Egress,
         write: impl FnOnce(&mut [u8]) -> Result<Option<usize>, NoRoom>,
     ) {
         let mut frame = [0; LONGEST_MESSAGE];
         if let Ok(Some(length)) = write(&mut frame)
             && let Some(worker) = self.workers.first()
         {
-            worker.tell(move |worker| worker.send(uplink, &frame[..length]));
+            worker.tell(move |worker| worker.send(egress, &frame[..length]));
         }
     }
 }

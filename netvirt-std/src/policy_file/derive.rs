@@ -160,13 +160,9 @@ impl<'m> Derivation<'m> {
     }
 
     fn settings(&self) -> Settings {
-        let said = &self.model.settings;
         Settings {
-            flow_id: said.flow_id,
-            outer_ttl: said.outer_ttl,
-            dscp: said.dscp,
-            reception: said.reception,
-            ..Settings::new(self.hosts[&self.local], said.router_mac)
+            local_host: self.hosts[&self.local],
+            ..self.model.settings
         }
     }
 

@@ -18,7 +18,14 @@
 //! | | `flow-seed`? `0` | key of the hash over flows |
 //! | | `outer-ttl`? `64` | TTL or hop limit of the outer header |
 //! | | `dscp`? `"uniform"` | DSCP of the outer header: the inner packet's, or a fixed number 0..=63 |
+//! | | `ecn`? `"normal"` | ECN of the outer header: `"normal"`, the inner packet's, or `"compatible"`, none, for hosts that would not hand congestion on |
 //! | | `reception`? `"strict"` | `"strict"` or `"tolerant"` towards unusual GRE headers |
+//! | | `errors`? `{ per-second = 100, burst = 50 }` | ICMP errors that one machine is sent; 0 a second is none |
+//! | | `unreachables`? `false` | a packet to where no route leads, or nobody is, is answered with an ICMP error too |
+//! | | `clamp-mss`? `false` | TCP connections are told, as they are opened, to fill no more of a packet than their path carries |
+//! | | `storm`? `{ per-second = 1000, burst = 250 }` | broadcast and multicast frames that one machine may send; 0 a second is none |
+//! | | `most-copies`? `512` | the most other hosts that one broadcast or multicast frame is copied to |
+//! | | `router-advertisements`? `"on-link"` | what machines of IPv6 subnets are told of the router: nothing (`"off"`), default route, prefixes and MTU, or that they also make themselves addresses (`"autonomous"`), which need their `[[vm]]` `addresses` all the same |
 //! | `[[physical-network]]` | `name` | |
 //! | | `prefix` | its on-link prefix; a site with IPv4 and IPv6 is two physical networks |
 //! | | `vlan`? untagged | VLAN id, 1..=4094 |

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Reception};
+use netvirt_core::policy::Settings;
 use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, VlanId, Vsid};
 use uuid::Uuid;
 
@@ -17,7 +17,8 @@ use super::values::{
 pub(super) struct Model {
     /// SHA-256 of the text, in hexadecimal.
     pub(super) digest: String,
-    pub(super) settings: FileSettings,
+    /// What holds for each host; its own number is to be filled in.
+    pub(super) settings: Settings,
     pub(super) networks: Vec<PhysicalNetwork>,
     pub(super) hosts: Vec<Host>,
     pub(super) domains: Vec<RoutingDomain>,
@@ -28,15 +29,6 @@ pub(super) struct Model {
     pub(super) networks_incomplete: bool,
     pub(super) subnets_incomplete: bool,
     pub(super) machines_incomplete: bool,
-}
-
-#[derive(Debug, Clone)]
-pub(super) struct FileSettings {
-    pub(super) router_mac: MacAddress,
-    pub(super) flow_id: FlowIdPolicy,
-    pub(super) outer_ttl: u8,
-    pub(super) dscp: DscpPolicy,
-    pub(super) reception: Reception,
 }
 
 #[derive(Debug, Clone)]

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Reception};
-use netvirt_core::{MacAddress, Vsid};
+use netvirt_core::limit::RateLimit;
+use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Settings};
+use netvirt_core::{HostId, MacAddress, Vsid};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Log, Span, suggestion};
 use super::model::{
-    FileSettings, Host, Model, PeeringRule, PhysicalNetwork, Route, RoutingDomain, StaticNeighbour,
-    Subnet, Uplink, VirtualMachine,
+    Host, Model, PeeringRule, PhysicalNetwork, Route, RoutingDomain, StaticNeighbour, Subnet,
+    Uplink, VirtualMachine,
 };
 use super::mtu::ETHERNET_MTU;
 use super::reader::{FromToml, Located, TableReader};
@@ -235,25 +236,51 @@ impl<'t> SubnetDirectory<'t> {
     }
 }
 
-fn read_settings(table: Option<TableReader<'_>>, log: &Log) -> FileSettings {
-    let mut settings = FileSettings {
-        router_mac: DEFAULT_ROUTER_MAC,
-        flow_id: FlowIdPolicy::PerFlow { seed: 0 },
-        outer_ttl: 64,
-        dscp: DscpPolicy::Uniform,
-        reception: Reception::Strict,
-    };
+/// What is not said is as the field has it.
+fn read_settings(table: Option<TableReader<'_>>, log: &Log) -> Settings {
+    let usual = Settings::new(HostId(0), DEFAULT_ROUTER_MAC);
     let Some(mut table) = table else {
-        return settings;
+        return usual;
     };
-    if let Some(mac) = table.optional("router-mac") {
-        settings.router_mac = mac.value;
-    }
+    let settings = Settings {
+        local_host: usual.local_host,
+        router_mac: said_or(&mut table, "router-mac", usual.router_mac),
+        flow_id: read_flow_id(&mut table, log),
+        outer_ttl: read_outer_ttl(&mut table, usual.outer_ttl, log),
+        dscp: match table.optional::<DscpSetting>("dscp") {
+            Some(Located {
+                value: RuleOr::Fixed(dscp),
+                ..
+            }) => DscpPolicy::Pipe(dscp),
+            _ => usual.dscp,
+        },
+        ecn: said_or(&mut table, "ecn", usual.ecn),
+        reception: said_or(&mut table, "reception", usual.reception),
+        errors: read_rate_limit(&mut table, "errors", usual.errors, log),
+        unreachables: said_or(&mut table, "unreachables", usual.unreachables),
+        clamp_mss: said_or(&mut table, "clamp-mss", usual.clamp_mss),
+        storm: read_rate_limit(&mut table, "storm", usual.storm, log),
+        most_copies: said_or(&mut table, "most-copies", usual.most_copies),
+        router_advertisements: said_or(
+            &mut table,
+            "router-advertisements",
+            usual.router_advertisements,
+        ),
+    };
+    table.finish();
+    settings
+}
+
+fn said_or<T: FromToml>(table: &mut TableReader<'_>, key: &'static str, usual: T) -> T {
+    table.optional(key).map_or(usual, |said| said.value)
+}
+
+fn read_flow_id(table: &mut TableReader<'_>, log: &Log) -> FlowIdPolicy {
     let flow_id = table
         .optional::<FlowIdSetting>("flow-id")
         .map(|flow_id| flow_id.value);
     let seed = table.optional::<u64>("flow-seed");
-    settings.flow_id = match (flow_id, seed) {
+    match (flow_id, seed) {
         (Some(RuleOr::Fixed(value)), seed) => {
             if let Some(seed) = seed {
                 log.note(
@@ -266,28 +293,48 @@ fn read_settings(table: Option<TableReader<'_>>, log: &Log) -> FileSettings {
         (_, seed) => FlowIdPolicy::PerFlow {
             seed: seed.map_or(0, |seed| seed.value),
         },
+    }
+}
+
+fn read_outer_ttl(table: &mut TableReader<'_>, usual: u8, log: &Log) -> u8 {
+    let Some(ttl) = table.optional::<u8>("outer-ttl") else {
+        return usual;
     };
-    if let Some(ttl) = table.optional::<u8>("outer-ttl") {
-        if ttl.value == 0 {
-            log.note(
-                Diagnostic::error(&ttl.span, "a packet with TTL 0 never leaves its host")
-                    .remedy("write 1 to 255; 64 is usual"),
-            );
-        }
-        settings.outer_ttl = ttl.value;
+    if ttl.value == 0 {
+        log.note(
+            Diagnostic::error(&ttl.span, "a packet with TTL 0 never leaves its host")
+                .remedy("write 1 to 255; 64 is usual"),
+        );
     }
-    if let Some(Located {
-        value: RuleOr::Fixed(dscp),
-        ..
-    }) = table.optional::<DscpSetting>("dscp")
+    ttl.value
+}
+
+/// How often something may happen: `{ per-second = …, burst = … }`.
+fn read_rate_limit(
+    table: &mut TableReader<'_>,
+    key: &'static str,
+    usual: RateLimit,
+    log: &Log,
+) -> RateLimit {
+    let Some(mut table) = table.table(key, "rate limit") else {
+        return usual;
+    };
+    let burst = table.optional::<u32>("burst");
+    let limit = RateLimit {
+        per_second: said_or(&mut table, "per-second", usual.per_second),
+        burst: burst.as_ref().map_or(usual.burst, |burst| burst.value),
+    };
+    if let Some(burst) = burst
+        && burst.value == 0
+        && limit.per_second != 0
     {
-        settings.dscp = DscpPolicy::Pipe(dscp);
-    }
-    if let Some(reception) = table.optional("reception") {
-        settings.reception = reception.value;
+        log.note(
+            Diagnostic::error(&burst.span, "a burst of 0 lets nothing pass")
+                .remedy("write 1 or more, or `per-second = 0` for none at all"),
+        );
     }
     table.finish();
-    settings
+    limit
 }
 
 fn read_network(table: &mut TableReader<'_>, _: usize) -> Option<PhysicalNetwork> {

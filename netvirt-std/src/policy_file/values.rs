@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use netvirt_core::policy::Reception;
+use netvirt_core::policy::{EcnPolicy, Reception, RouterAdvertisements};
 use netvirt_core::{
     CustomerAddress, InvalidAddress, MacAddress, Prefix, ProviderAddress, VlanId, Vsid,
 };
@@ -401,6 +401,30 @@ impl FromToml for Reception {
         word(
             value,
             &[("strict", Self::Strict), ("tolerant", Self::Tolerant)],
+        )
+    }
+}
+
+impl FromToml for EcnPolicy {
+    const EXPECTED: &'static str = "\"normal\" or \"compatible\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        word(
+            value,
+            &[("normal", Self::Normal), ("compatible", Self::Compatible)],
+        )
+    }
+}
+
+impl FromToml for RouterAdvertisements {
+    const EXPECTED: &'static str = "\"off\", \"on-link\" or \"autonomous\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        word(
+            value,
+            &[
+                ("off", Self::Off),
+                ("on-link", Self::OnLink),
+                ("autonomous", Self::Autonomous),
+            ],
         )
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use netvirt_core::UplinkId;
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{Frame, Ingress, Verdict, Worker};
 use netvirt_core::policy::Neighbour;
@@ -284,10 +283,9 @@ impl Forwarder {
         self.outbox.senders.remove(egress)
     }
 
-    /// Sends a frame of the switch's own into the provider network. What is lost is not told: whoever asks or
-    /// announces does so again.
-    pub fn send(&mut self, uplink: UplinkId, frame: &[u8]) {
-        let _ = self.outbox.send(Egress::Uplink(uplink), frame);
+    /// Sends a frame of the switch's own. What is lost is not told: whoever asks or announces does so again.
+    pub fn send(&mut self, egress: Egress, frame: &[u8]) {
+        let _ = self.outbox.send(egress, frame);
     }
 
     /// Sends what waited for this next hop.

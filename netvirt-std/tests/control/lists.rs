@@ -1,5 +1,6 @@
 //! What a switch tells of itself.
 
+use netvirt_core::counters::Event;
 use serde_json::{Value, json};
 
 use super::http::{ask, get, refused};
@@ -224,6 +225,9 @@ fn counters_are_told_in_total_by_reason_by_port_and_by_subnet() {
     );
     assert_eq!(counters["reasons"]["no_record"], 1);
     assert_eq!(counters["reasons"]["ca_spoof"], 0);
+    let events = counters["events"].as_object().unwrap();
+    assert_eq!(events.len(), Event::COUNT);
+    assert!(Event::ALL.iter().all(|event| events[event.name()] == 0));
     assert_eq!(counters["ports"][0]["refused"], 1);
     let length = frame.len();
     assert_eq!(

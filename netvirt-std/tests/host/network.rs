@@ -109,6 +109,28 @@ fn what_waits_for_a_next_hop_leaves_when_a_version_states_it() {
     assert_eq!(frame[..6], [2, 0, 0, 0, 0, 0x77]);
 }
 
+/// RFC 4861 §6.2.4 and §6.2.5.
+#[test]
+fn a_machine_of_an_ipv6_subnet_hears_of_its_router_unasked_and_of_its_end() {
+    let policy = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let ipv4_only = "prefixes = [\"10.0.0.0/24\"]";
+    assert!(policy.contains(ipv4_only));
+    let both = policy.replace(ipv4_only, "prefixes = [\"10.0.0.0/24\", \"fd00:1::/64\"]");
+    let [near, _uplink] = ends(FINISHED_ONLY);
+    let mut host = Running::start(&both, "host-1", near, Duration::ZERO);
+    let advertisement = |frame: &[u8]| {
+        assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1], "all nodes");
+        assert_eq!((frame[20], frame[21], frame[54]), (58, 255, 134));
+        assert_eq!(frame[88..90], [64, 0x80], "an on-link prefix");
+        u16::from_be_bytes([frame[60], frame[61]])
+    };
+    let frame = host.machine("blue-1").receive();
+    assert_eq!(advertisement(&frame), 65535);
+    host.apply(&policy).unwrap();
+    let frame = host.machine("blue-1").receive();
+    assert_eq!(advertisement(&frame), 0);
+}
+
 /// The question for a next hop, and its answer, as workers tell them.
 fn asked_and_answered(address: IpAddr) -> [Event; 2] {
     let uplink = UplinkId(0);

@@ -89,6 +89,8 @@ fn check(
         }
         // No packet that is asked about is as long as that.
         Fate::Fragmented(..) => "transmitted",
+        Fate::Replicated(_) => "replicated",
+        Fate::Lost(..) => unreachable!("that becomes of copies only"),
         Fate::Punted(_) => "punted",
         Fate::Dropped(reason) => {
             prop_assert_eq!(selected.reason, Some(reason.name()));

@@ -1,10 +1,11 @@
 //! What a host derives from the file.
 
 use netvirt_core::address::UplinkId;
+use netvirt_core::limit::RateLimit;
 use netvirt_core::policy::{
-    AddressState, Change, CustomerRoute, DscpPolicy, FlowIdPolicy, HostAddress, Location,
-    LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute, Reception, RecordKind,
-    RouteTarget, Settings, Transaction,
+    AddressState, Change, CustomerRoute, DscpPolicy, EcnPolicy, FlowIdPolicy, HostAddress,
+    Location, LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute, Reception, RecordKind,
+    RouteTarget, RouterAdvertisements, Settings, Transaction,
 };
 use netvirt_core::{DomainId, HostId, MacAddress, PortId, VlanId, Vsid};
 use netvirt_std::policy_file::{HostPolicy, PolicyFile, allocate};
@@ -33,6 +34,110 @@ macro_rules! address {
     ($text:expr) => {
         std::net::IpAddr::try_into($text.parse().unwrap()).unwrap()
     };
+}
+
+/// The settings of a host, with these lines in the file.
+fn settings(lines: &str) -> Settings {
+    let text = edited(
+        TWO_HOSTS,
+        "[[physical-network]]",
+        &format!("{lines}\n[[physical-network]]"),
+    );
+    let changes = derived(&text, "host-1").changes;
+    let [Change::SetSettings(settings), ..] = changes[..] else {
+        panic!("{changes:?}")
+    };
+    settings
+}
+
+#[test]
+fn settings_are_as_the_field_has_them_unless_the_file_says_otherwise() {
+    let usual = Settings::new(HostId(0), ROUTER);
+    assert_eq!(settings(""), usual);
+    assert_eq!(settings("[settings]"), usual);
+    let limit = |per_second, burst| RateLimit { per_second, burst };
+    let (rate, burst) = (usual.errors.per_second, usual.errors.burst);
+    for (line, expected) in [
+        (
+            "ecn = \"compatible\"",
+            Settings {
+                ecn: EcnPolicy::Compatible,
+                ..usual
+            },
+        ),
+        (
+            "errors = { per-second = 7, burst = 3 }",
+            Settings {
+                errors: limit(7, 3),
+                ..usual
+            },
+        ),
+        (
+            "errors = { per-second = 7 }",
+            Settings {
+                errors: limit(7, burst),
+                ..usual
+            },
+        ),
+        (
+            "errors = { burst = 3 }",
+            Settings {
+                errors: limit(rate, 3),
+                ..usual
+            },
+        ),
+        (
+            "errors = { per-second = 0, burst = 0 }",
+            Settings {
+                errors: limit(0, 0),
+                ..usual
+            },
+        ),
+        (
+            "unreachables = true",
+            Settings {
+                unreachables: true,
+                ..usual
+            },
+        ),
+        (
+            "clamp-mss = true",
+            Settings {
+                clamp_mss: true,
+                ..usual
+            },
+        ),
+        (
+            "storm = { per-second = 7, burst = 3 }",
+            Settings {
+                storm: limit(7, 3),
+                ..usual
+            },
+        ),
+        (
+            "most-copies = 9",
+            Settings {
+                most_copies: 9,
+                ..usual
+            },
+        ),
+        (
+            "router-advertisements = \"autonomous\"",
+            Settings {
+                router_advertisements: RouterAdvertisements::Autonomous,
+                ..usual
+            },
+        ),
+        (
+            "router-advertisements = \"off\"",
+            Settings {
+                router_advertisements: RouterAdvertisements::Off,
+                ..usual
+            },
+        ),
+    ] {
+        assert_eq!(settings(&format!("[settings]\n{line}")), expected, "{line}");
+    }
 }
 
 fn on_link(number: u32, prefix: &str) -> Change {

@@ -13,8 +13,11 @@ pub struct Case {
     pub frame: Vec<u8>,
 }
 
+/// The name of a section, and what makes its cases.
+type NamedSection = (&'static str, fn() -> Vec<Case>);
+
 /// The sections and their frames, in order.
-pub const SECTIONS: [(&str, fn() -> Vec<Case>); 6] = [
+pub const SECTIONS: [NamedSection; 6] = [
     ("1.2", fields),
     ("1.5", reception),
     ("1.7", rewrite),

@@ -38,10 +38,10 @@ pub struct TenantRate {
     pub refused: f64,
 }
 
-/// Frames refused for a reason: in a second, and since the switch was started.
+/// Frames refused for a reason, or of which something rare is counted: in a second, and since the switch was started.
 #[derive(Debug, Clone, PartialEq)]
-pub struct DropRate {
-    pub reason: String,
+pub struct NamedRate {
+    pub name: String,
     pub frames: f64,
     pub total: u64,
 }
@@ -56,7 +56,9 @@ pub struct Rates {
     pub ports: Vec<PortRate>,
     pub tenants: Vec<TenantRate>,
     /// Reasons for which something was refused at all.
-    pub drops: Vec<DropRate>,
+    pub drops: Vec<NamedRate>,
+    /// What was rare and happened at all.
+    pub events: Vec<NamedRate>,
 }
 
 /// Makes rates of counters.
@@ -78,10 +80,24 @@ impl Interval {
             bits: 8.0 * self.rate(earlier.bytes, later.bytes),
         }
     }
+
+    /// Those that are not zero.
+    fn named(&self, earlier: &[(String, u64)], later: &[(String, u64)]) -> Vec<NamedRate> {
+        let later = later.iter().filter(|(_, total)| *total > 0);
+        let rates = later.map(|(name, total)| {
+            let before = earlier.iter().find(|(before, _)| before == name);
+            NamedRate {
+                name: name.clone(),
+                frames: self.rate(before.map_or(0, |(_, total)| *total), *total),
+                total: *total,
+            }
+        });
+        rates.collect()
+    }
 }
 
 impl Rates {
-    /// What happened between two times. Ports, subnets and reasons are known by their names; what is new began with
+    /// What happened between two times. Ports, subnets, reasons and events are known by their names; what is new began with
     /// nothing.
     pub fn between(earlier: &Snapshot, later: &Snapshot) -> Self {
         let interval = Interval(later.taken.saturating_sub(earlier.taken));
@@ -112,16 +128,6 @@ impl Rates {
                 refused: interval.rate(before.map_or(0, |before| before.refused), subnet.refused),
             }
         });
-        let drops = after.reasons.iter().filter(|(_, total)| *total > 0);
-        let drops = drops.map(|(reason, total)| {
-            let mut known = before.reasons.iter();
-            let before = known.find(|(before, _)| before == reason);
-            DropRate {
-                reason: reason.clone(),
-                frames: interval.rate(before.map_or(0, |(_, total)| *total), *total),
-                total: *total,
-            }
-        });
         Self {
             received: interval.rate(before.received, after.received),
             delivered: interval.rate(before.delivered, after.delivered),
@@ -129,7 +135,8 @@ impl Rates {
             dropped: interval.rate(before.dropped, after.dropped),
             ports: ports.collect(),
             tenants: tenants.collect(),
-            drops: drops.collect(),
+            drops: interval.named(&before.reasons, &after.reasons),
+            events: interval.named(&before.events, &after.events),
         }
     }
 
@@ -151,16 +158,18 @@ pub enum View {
     Ports,
     Tenants,
     Drops,
+    Events,
 }
 
 impl View {
-    pub const ALL: [Self; 3] = [Self::Ports, Self::Tenants, Self::Drops];
+    pub const ALL: [Self; 4] = [Self::Ports, Self::Tenants, Self::Drops, Self::Events];
 
     pub const fn title(self) -> &'static str {
         match self {
             Self::Ports => "Ports",
             Self::Tenants => "Tenants",
             Self::Drops => "Drops",
+            Self::Events => "Events",
         }
     }
 
@@ -169,7 +178,7 @@ impl View {
         match self {
             Self::Ports => &["received", "delivered", "refused", "name"],
             Self::Tenants => &["sent", "received", "refused", "name"],
-            Self::Drops => &["frames/s", "total", "name"],
+            Self::Drops | Self::Events => &["frames/s", "total", "name"],
         }
     }
 }
@@ -180,7 +189,8 @@ impl Rates {
         match view {
             View::Ports => self.ports_table(order),
             View::Tenants => self.tenants_table(order),
-            View::Drops => self.drops_table(order),
+            View::Drops => named_table("refused because", &self.drops, order),
+            View::Events => named_table("beside these", &self.events, order),
         }
     }
 
@@ -241,23 +251,23 @@ impl Rates {
         }
         table.to_string()
     }
+}
 
-    fn drops_table(&self, order: &str) -> String {
-        let drops = sorted(&self.drops, |drop| match order {
-            "frames/s" => Some(drop.frames),
-            "total" => Some(drop.total as f64),
-            _ => None,
-        });
-        let mut table = Table::new([
-            ("refused because", Align::Left),
-            ("frames/s", Align::Right),
-            ("total", Align::Right),
-        ]);
-        for drop in drops {
-            table.row([&drop.reason, &Si(drop.frames), &drop.total]);
-        }
-        table.to_string()
+fn named_table(title: &'static str, rates: &[NamedRate], order: &str) -> String {
+    let rates = sorted(rates, |rate| match order {
+        "frames/s" => Some(rate.frames),
+        "total" => Some(rate.total as f64),
+        _ => None,
+    });
+    let mut table = Table::new([
+        (title, Align::Left),
+        ("frames/s", Align::Right),
+        ("total", Align::Right),
+    ]);
+    for rate in rates {
+        table.row([&rate.name, &Si(rate.frames), &rate.total]);
     }
+    table.to_string()
 }
 
 /// The largest first; those without a number, and equals, as they come.
@@ -306,8 +316,11 @@ mod tests {
                     .iter()
                     .map(|(reason, frames)| ((*reason).to_owned(), *frames))
                     .collect(),
-                events: vec![],
                 ports: ports.iter().map(port).collect(),
+                events: vec![
+                    ("errors_sent".to_owned(), received),
+                    ("redirects".to_owned(), 0),
+                ],
                 subnets: vec![SubnetCount {
                     vsid: 5001,
                     domain: "blue".to_owned(),
@@ -348,12 +361,18 @@ mod tests {
         );
         assert_eq!(rates.ports[1].received, Rate::default());
         assert_eq!(rates.tenants[0].sent.bits, 8_000.0);
-        let drops = [DropRate {
-            reason: "no_record".to_owned(),
+        let drops = [NamedRate {
+            name: "no_record".to_owned(),
             frames: 2.0,
             total: 12,
         }];
         assert_eq!(rates.drops, drops);
+        let events = [NamedRate {
+            name: "errors_sent".to_owned(),
+            frames: 100.0,
+            total: 507,
+        }];
+        assert_eq!(rates.events, events);
     }
 
     #[test]

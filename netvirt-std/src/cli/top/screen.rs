@@ -66,7 +66,7 @@ impl Screen {
             KeyCode::Char('q') => self.is_done = true,
             KeyCode::Tab => self.view = (self.view + 1) % views,
             KeyCode::BackTab => self.view = (self.view + views - 1) % views,
-            KeyCode::Char(digit @ '1'..='3') => self.view = digit as usize - '1' as usize,
+            KeyCode::Char(digit @ '1'..='4') => self.view = digit as usize - '1' as usize,
             KeyCode::Char('s') => {
                 let order = &mut self.orders[self.view];
                 *order = (*order + 1) % View::ALL[self.view].orders().len();
@@ -142,7 +142,7 @@ impl Screen {
     }
 
     fn keys(&self) -> Line<'static> {
-        format!("q quit   tab, 1-3 view   s sorted by {}", self.order()).into()
+        format!("q quit   tab, 1-4 view   s sorted by {}", self.order()).into()
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
                 dropped: 0,
                 released: None,
                 reasons: vec![("no_record".to_owned(), frames)],
-                events: vec![],
+                events: vec![("errors_sent".to_owned(), frames)],
                 ports: vec![PortCount {
                     port: "blue-1".to_owned(),
                     received: count,
@@ -222,12 +222,12 @@ mod tests {
         let expected = [
             "netvirt top: /run/netvirt/host-1.sock, policy version 7",
             "frames/s: received 250, delivered 250, transmitted 0, dropped 0",
-            " 1 Ports   2 Tenants   3 Drops",
+            " 1 Ports   2 Tenants   3 Drops   4 Events",
             "machine  received/s  bit/s  delivered/s  bit/s  refused/s",
             "───────  ──────────  ─────  ───────────  ─────  ─────────",
             "blue-1          250   200k          250   200k          0",
             "",
-            "q quit   tab, 1-3 view   s sorted by received",
+            "q quit   tab, 1-4 view   s sorted by received",
         ];
         assert_eq!(drawn(&screen, 80, 8), expected);
     }
@@ -263,6 +263,8 @@ mod tests {
         press(&mut screen, "3sss");
         assert_eq!((screen.view(), screen.order()), (View::Drops, "frames/s"));
         press(&mut screen, "\t");
+        assert_eq!((screen.view(), screen.order()), (View::Events, "frames/s"));
+        press(&mut screen, "\t");
         assert_eq!((screen.view(), screen.order()), (View::Ports, "delivered"));
         press(&mut screen, "x9");
         assert!(!screen.is_done());
@@ -271,12 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn drops_are_shown_with_their_totals() {
+    fn drops_and_events_are_shown_with_their_totals() {
         let mut screen = screen();
         screen.hear(Ok(snapshot(0, 100)));
         screen.hear(Ok(snapshot(2, 200)));
         press(&mut screen, "3");
         assert_eq!(drawn(&screen, 60, 8)[5], "no_record              50    200");
+        press(&mut screen, "4");
+        assert_eq!(drawn(&screen, 60, 8)[5], "errors_sent        50    200");
     }
 
     #[test]

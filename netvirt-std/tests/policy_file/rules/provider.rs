@@ -12,6 +12,48 @@ pub const RULES: &[Rule] = &[
         }],
     },
     Rule {
+        says: "a rate limit that is not none lets something pass",
+        breaches: &[Breach {
+            old: "reception = \"tolerant\"",
+            new: "errors = { per-second = 10, burst = 0 }",
+            told: "7:36 a burst of 0 lets nothing pass; write 1 or more, or `per-second = 0` for \
+            none at all",
+        }],
+    },
+    Rule {
+        says: "settings are what the datapath knows",
+        breaches: &[
+            Breach {
+                old: "reception = \"tolerant\"",
+                new: "ecn = \"off\"",
+                told: "7:7 \"off\" means nothing here: choose \"normal\" or \"compatible\"",
+            },
+            Breach {
+                old: "reception = \"tolerant\"",
+                new: "router-advertisements = false",
+                told: "7:25 expected \"off\", \"on-link\" or \"autonomous\", found a boolean",
+            },
+            Breach {
+                old: "reception = \"tolerant\"",
+                new: "clamp-mss = 1400\n\
+                unreachables = \"yes\"",
+                told: "7:13 expected true or false, found an integer\n\
+                8:16 expected true or false, found a string",
+            },
+            Breach {
+                old: "reception = \"tolerant\"",
+                new: "errors = 100",
+                told: "7:10 expected a table, begun by [errors], found an integer",
+            },
+            Breach {
+                old: "reception = \"tolerant\"",
+                new: "errors = { per-second = 4294967296, bust = 1 }",
+                told: "7:25 4294967296 is outside 0..=4294967295: choose one inside\n\
+                7:37 `bust` is not a key of this rate limit; did you mean `burst`?",
+            },
+        ],
+    },
+    Rule {
         says: "physical networks are disjoint unicast prefixes",
         breaches: &[
             Breach {
