@@ -5,5 +5,6 @@ mod container;
 mod memory;
 mod namespace;
 mod packet;
+mod router;
 mod support;
 mod tap;

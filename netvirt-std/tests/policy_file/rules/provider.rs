@@ -16,7 +16,7 @@ pub const RULES: &[Rule] = &[
         breaches: &[Breach {
             old: "reception = \"tolerant\"",
             new: "errors = { per-second = 10, burst = 0 }",
-            told: "7:36 a burst of 0 lets nothing pass; write 1 or more, or `per-second = 0` for \
+            told: "7:37 a burst of 0 lets nothing pass; write 1 or more, or `per-second = 0` for \
             none at all",
         }],
     },
