@@ -147,8 +147,7 @@ fn told_mtu(network: &Network, name: &str) -> u16 {
 }
 
 #[test]
-fn spec_2_8_advertisement_the_mtu_is_what_fits_through_any_tunnel_or_plain_where_all_is_rewritten()
-{
+fn spec_2_8_advertisement_the_mtu_fits_any_tunnel_or_is_plain_where_all_is_rewritten() {
     let network = Network::standard().with(|network| network.mtu = 1500);
     // A tunnel over IPv6 has the longer header, whichever is preferred.
     assert_eq!(told_mtu(&network, "blue a"), 1500 - 62);

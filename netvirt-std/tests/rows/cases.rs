@@ -13,11 +13,11 @@ pub struct Case {
     pub frame: Vec<u8>,
 }
 
-/// The name of a section, and what makes its cases.
-type NamedSection = (&'static str, fn() -> Vec<Case>);
+/// What makes the frames of a section.
+type Cases = fn() -> Vec<Case>;
 
 /// The sections and their frames, in order.
-pub const SECTIONS: [NamedSection; 6] = [
+pub const SECTIONS: [(&str, Cases); 6] = [
     ("1.2", fields),
     ("1.5", reception),
     ("1.7", rewrite),
