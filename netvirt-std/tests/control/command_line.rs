@@ -361,6 +361,9 @@ red             6001       0      0           0      0          0
 refused because  frames/s  total
 ───────────────  ────────  ─────
 no_record               0      1
+
+beside these  frames/s  total
+────────────  ────────  ─────
 ";
     assert_eq!(told, expected);
 }

@@ -280,7 +280,7 @@ mod tests {
         press(&mut screen, "3");
         assert_eq!(drawn(&screen, 60, 8)[5], "no_record              50    200");
         press(&mut screen, "4");
-        assert_eq!(drawn(&screen, 60, 8)[5], "errors_sent        50    200");
+        assert_eq!(drawn(&screen, 60, 8)[5], "errors_sent         50    200");
     }
 
     #[test]

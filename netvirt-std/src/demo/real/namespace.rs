@@ -24,7 +24,7 @@ pub struct Space {
 pub enum Ipv6 {
     /// They do not.
     Off,
-    /// They have the addresses that they are given, and make none of their own.
+    /// They have the addresses that they are given, make none of their own, and take no routes from routers.
     GivenAddresses,
 }
 
@@ -95,6 +95,7 @@ fn set_up(ipv6: Ipv6) -> io::Result<()> {
         Ipv6::GivenAddresses => {
             const NO_LINK_LOCAL_ADDRESS: &str = "1";
             set("ipv6/conf/default/disable_ipv6", "0")?;
+            set("ipv6/conf/default/accept_ra", "0")?;
             set("ipv6/conf/default/addr_gen_mode", NO_LINK_LOCAL_ADDRESS)
         }
     }
