@@ -97,8 +97,9 @@ impl<'f> Content<'f> {
         matches!(self, Self::Ip { destination, .. } if *destination == MULTICAST_ROUTERS)
     }
 
-    /// Whether it is of a kind that a host itself answers with: address resolution, or an echo.
-    pub fn is_answer(&self) -> bool {
+    /// Whether it is of a kind that a host itself sends to machines: an answer about addresses or to an echo, or what the
+    /// router says of itself.
+    pub fn is_of_host(&self) -> bool {
         matches!(
             self,
             Self::Arp {
@@ -108,7 +109,11 @@ impl<'f> Content<'f> {
         ) || self.icmpv4() == Some(Icmpv4Message::EchoReply)
             || matches!(
                 self.icmpv6(),
-                Some(Icmpv6Message::EchoReply | Icmpv6Message::NeighborAdvert)
+                Some(
+                    Icmpv6Message::EchoReply
+                        | Icmpv6Message::NeighborAdvert
+                        | Icmpv6Message::RouterAdvert
+                )
             )
     }
 

@@ -112,7 +112,7 @@ impl Witness {
     pub fn saw_arrival(&mut self, machine: usize, frame: &[u8]) {
         let origin = match self.senders.get(&fingerprint(frame)) {
             Some(origin) => origin.clone(),
-            None if Content::of(frame).is_answer() => Origin::Host,
+            None if Content::of(frame).is_of_host() => Origin::Host,
             None => Origin::Unknown,
         };
         *self.arrived.entry((origin, machine)).or_default() += 1;
