@@ -220,4 +220,17 @@ entry_points! {
     fn edit_detach(edit: &Edit<'_>, window: &[u8], room: &mut [u8; DETACHED_ROOM]) -> Result<Detached, NoRoom> {
         edit.detach(window, room)
     }
+    fn edit_fragments(
+        edit: &Edit<'_>,
+        front: &[u8; DETACHED_ROOM],
+        detached: &Detached,
+        room: &mut [u8; DETACHED_ROOM]
+    ) -> usize {
+        let mut pieces = 0;
+        let Some(mut fragments) = edit.fragments(front, detached) else { return pieces };
+        while fragments.next_into(room).is_some() {
+            pieces = pieces.wrapping_add(1);
+        }
+        pieces
+    }
 }
