@@ -134,6 +134,46 @@ fn a_rewritten_packet_is_told_with_its_new_addresses() {
     assert!(told.lines().any(|known| known == line), "{told}");
 }
 
+/// Green-1 tells green-2 that it does not take a packet between these addresses.
+fn unreachable(source: &str, destination: &str) -> Vec<u8> {
+    let message = [&[3, 3, 0, 0, 0, 0, 0, 0][..], &packet(source, destination)].concat();
+    let error = ipv4("10.0.0.5", "10.0.0.7", 1, &message);
+    ethernet("0a:0a:00:00:00:07", "0a:0a:00:00:00:05", 0x0800, &error)
+}
+
+#[test]
+fn an_icmp_error_under_rewrite_is_told_with_what_it_quotes() {
+    let told = trace(
+        VECTORS,
+        "green-1",
+        &unreachable("10.0.0.7", "10.0.0.5"),
+        &[],
+    )
+    .good();
+    for line in [
+        "quoted       10.0.0.7: green-2 on host-2, MAC address 0a:0a:00:00:00:07, by rewrite as 192.168.4.207",
+        "edit         addresses become 192.168.4.105 > 192.168.4.207, transport checksum at byte 36 adjusted",
+        "edit         addresses of the packet quoted at byte 42 become 192.168.4.207 > 192.168.4.105, transport checksum \
+         at byte 68 adjusted",
+    ] {
+        assert!(told.lines().any(|known| known == line), "{told}");
+    }
+    let told = trace(
+        VECTORS,
+        "green-1",
+        &unreachable("10.0.0.7", "10.0.0.99"),
+        &[],
+    )
+    .good();
+    for line in [
+        "quoted       10.0.0.99: no record",
+        "verdict      dropped (icmp_inner_unknown): the packet that the ICMP error quotes cannot be translated: it is cut \
+         short in its IP header, an ICMP error itself, or has an address that no record knows",
+    ] {
+        assert!(told.lines().any(|known| known == line), "{told}");
+    }
+}
+
 #[test]
 fn a_tunnel_is_told_with_what_is_inside() {
     let arguments = [

@@ -58,6 +58,9 @@ pub(super) fn begin<'p>(
         verdict.outcome = proxy::ndp::from_port(policy, &sender, frame, facts)?;
         return Ok(Stage::Decided);
     }
+    if proxy::icmp::is_redirect(frame, facts) {
+        return Err(DropReason::RouterGuard);
+    }
     if is_to_many(facts, family) {
         let replication = replicate::from_port(policy, &sender, frame, facts, family, observer)?;
         verdict.outcome = Outcome::Replicate(replication);

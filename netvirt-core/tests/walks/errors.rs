@@ -138,12 +138,12 @@ fn nothing_is_told_about_errors_and_later_fragments() {
     for version in 0..2 {
         let protocol = [1, 58][version];
         for kind in 0..=255 {
-            // Neighbour discovery is not routed at all.
-            if version == 1 && (133..=137).contains(&kind) {
+            // Neighbour discovery is not routed at all, and redirects are refused before.
+            if [kind == 5, (133..=137).contains(&kind)][version] {
                 continue;
             }
             let is_error = match version {
-                0 => matches!(kind, 3 | 4 | 5 | 11 | 12),
+                0 => matches!(kind, 3 | 4 | 11 | 12),
                 _ => kind < 128,
             };
             let frame = expired(version, protocol, &message(kind)).frame();

@@ -380,6 +380,14 @@ fn spec_6_neighbours_are_not_redirected_nor_given_a_router() {
             }
         }
     }
+    // IPv4's, by NVGRE, within this host and to the router, whole and in fragments.
+    for to in ["10.0.0.7", "10.0.0.9", "10.0.0.1", "10.0.1.6"] {
+        for word in [0x4000, 0x2000] {
+            let packet = Packet::icmp("10.0.0.5", to, 1, 5, &[0; 40]).between(a, ROUTER);
+            let packet = packet.with(|packet| packet.fragment = word);
+            host.refuses(0, BLUE_1, &packet.frame(), DropReason::RouterGuard);
+        }
+    }
 }
 
 #[test]

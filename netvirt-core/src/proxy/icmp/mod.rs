@@ -12,9 +12,10 @@ pub(crate) use error::{Problem, error};
 use super::ndp::ROUTER_LINK_LOCAL;
 use crate::address::{AddressBits, Family};
 use crate::checksum;
+use crate::datapath::Frame;
 use crate::edit::NoRoom;
 use crate::policy::Settings;
-use crate::wire::{EthernetHeader, Facts, protocol};
+use crate::wire::{EthernetHeader, Facts, Network, icmpv4, protocol};
 
 /// TTL and hop limit of packets that the gateway makes.
 const HOP_LIMIT: u8 = 64;
@@ -22,6 +23,15 @@ const HOP_LIMIT: u8 = 64;
 /// Whether this is the router's link-local address.
 pub(crate) fn is_router_link_local(family: Family, address: AddressBits) -> bool {
     family == Family::Ipv6 && address == AddressBits::from_ipv6(ROUTER_LINK_LOCAL.octets())
+}
+
+/// Whether an IPv4 packet tells its receiver of a shorter way (RFC 792): that is for the distributed router to know.
+#[inline(always)]
+pub(crate) fn is_redirect(frame: &Frame<'_>, facts: &Facts) -> bool {
+    facts.protocol == protocol::ICMP
+        && facts.network == Network::Ipv4
+        && facts.has_transport()
+        && facts.transport(frame.window).first() == Some(&icmpv4::REDIRECT)
 }
 
 /// The headers of an ICMP packet that the gateway makes.
