@@ -9,12 +9,18 @@
 #[allow(dead_code, reason = "the properties of the core use the rest")]
 #[path = "../../../netvirt-core/tests/properties/frames.rs"]
 mod frames;
+#[allow(dead_code, reason = "the tests of merging use the rest")]
+#[path = "../../../netvirt-core/tests/offload/mergers.rs"]
+mod mergers;
 #[path = "../../../netvirt-core/tests/policy_model/model.rs"]
 mod model;
 #[path = "../../../netvirt-core/tests/policy_model/steps.rs"]
 mod steps;
 #[path = "../../../netvirt-core/tests/policy_model/strategies.rs"]
 mod strategies;
+#[allow(dead_code, reason = "the tests of segmentation use the rest")]
+#[path = "../../../netvirt-core/tests/offload/super_frames.rs"]
+mod super_frames;
 #[path = "../../../netvirt-core/tests/support/mod.rs"]
 mod support;
 
@@ -33,6 +39,7 @@ mod rewrite;
 #[cfg(feature = "host-switch")]
 mod script;
 pub mod seeds;
+mod segments;
 mod site;
 mod transactions;
 mod wire;
@@ -48,5 +55,6 @@ pub use policy_file::policy_file;
 pub use rewrite::rewrite;
 #[cfg(feature = "host-switch")]
 pub use script::script;
+pub use segments::segments;
 pub use transactions::transactions;
 pub use wire::wire;

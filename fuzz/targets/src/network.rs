@@ -463,8 +463,9 @@ impl World {
         }
     }
 
-    /// Follows a frame over the wire; yields where it ended and how. Hosts that have not heard of the same migrations may
-    /// send it to and fro, but each time with less of its hop limit.
+    /// Follows a frame over the wire; yields where it ended and how. Two hosts that have not heard of the same migrations
+    /// may each take the other for the machine's home: their policies contradict each other, which no host alone can
+    /// see. What ends the frame then is the hop limit of the outer header, which has to fall each time.
     fn follow(&mut self, mut at: u32, mut fate: Fate) -> Option<(u32, Fate)> {
         let mut hops_left = None;
         while let Fate::Transmitted(_, frame) = fate {

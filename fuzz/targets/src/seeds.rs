@@ -5,6 +5,7 @@ use netvirt_core::MacAddress;
 use crate::drawn::CHOICE;
 use crate::packet::Ip;
 use crate::site::{Site, with_site};
+use crate::super_frames::{Super, tcp, udp};
 use crate::support::network::*;
 use crate::support::packets::*;
 use crate::transactions::some_transactions;
@@ -57,6 +58,7 @@ pub fn of_the_standard_network() -> Vec<Seed> {
         });
     }
     with_site(0, |site| seeds.extend(errors(&site.network)));
+    seeds.extend(super_frames());
     for number in 0..100 {
         seeds.push(("network", choices(number, 41)));
         seeds.push((
@@ -64,8 +66,51 @@ pub fn of_the_standard_network() -> Vec<Seed> {
             with([number as u8 & 3], &choices(number, 60)),
         ));
         seeds.push(("transactions", encoded_transactions(number)));
+        seeds.push(("segments", with([0], &choices(number, 6))));
+        let limits = (number * 3 % 249) as u8 + 2;
+        seeds.push(("segments", with([limits], &choices(number, 50))));
     }
     seeds
+}
+
+/// Super-frames as they are, with the work that is to be done to them, for the segmentation of any bytes.
+fn super_frames() -> Vec<Seed> {
+    let mut seeds = vec![];
+    for version in 0..2 {
+        let plain = [
+            tcp(version, 0x99, &[1; 12], 400),
+            udp(version, 400),
+            udp(version, 400).without_checksum(),
+        ];
+        for it in plain {
+            let inside = [0, 1].map(|outer| it.clone().inside(outer));
+            seeds.extend([it].into_iter().chain(inside).map(|it| of_super_frame(&it)));
+        }
+    }
+    seeds
+}
+
+fn of_super_frame(it: &Super) -> Seed {
+    let offload = it.offload();
+    let work = offload.segmentation.expect("of a super-frame");
+    let no_checksum = if offload.checksum.is_none() { 4 } else { 0 };
+    let (start, offset) = offload.checksum.map_or((0, 0), |at| (at.start, at.offset));
+    let [start_0, start_1] = start.to_be_bytes();
+    let [headers_0, headers_1] = work.header_length.to_be_bytes();
+    let front = [
+        1,
+        work.kind as u8 | no_checksum,
+        start_0,
+        start_1,
+        offset as u8,
+        0,
+        100,
+        headers_0,
+        headers_1,
+        64,
+        60,
+    ];
+    ("segments", with(front, &it.frame()))
 }
 
 /// Any choices, as many as `count`.

@@ -49,6 +49,7 @@ targets! {
     rewrite
     #[cfg(feature = "host-switch")]
     script
+    segments
     transactions
     wire
 }

@@ -134,10 +134,7 @@ proptest! {
         let delivered = receiver.finish();
         let again: Vec<Vec<u8>> = delivered
             .iter()
-            .flat_map(|it| match it.offload.segmentation {
-                Some(_) => cut(&it.frame, &it.offload).unwrap(),
-                None => vec![it.frame.clone()],
-            })
+            .flat_map(Delivered::cut_again)
             .map(without_identification)
             .collect();
         let received: Vec<(usize, Vec<u8>)> = received

@@ -2,12 +2,24 @@
 
 use netvirt_core::offload::*;
 
+use crate::super_frames::cut;
+
 /// A delivered frame: its bytes, what is to be done to it, how many received frames it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivered {
     pub frame: Vec<u8>,
     pub offload: Offload,
     pub segments: u32,
+}
+
+impl Delivered {
+    /// The frames that it is made of.
+    pub fn cut_again(&self) -> Vec<Vec<u8>> {
+        match self.offload.segmentation {
+            Some(_) => cut(&self.frame, &self.offload).unwrap(),
+            None => vec![self.frame.clone()],
+        }
+    }
 }
 
 pub struct Receiver {
@@ -62,7 +74,7 @@ impl Receiver {
         panic!("offered more often than there are slots");
     }
 
-    fn flush(&mut self, slot: usize) {
+    pub fn flush(&mut self, slot: usize) {
         let mut header = [0xee; MERGED_ROOM];
         let merged = self.merger.take(slot, &mut header).unwrap();
         let mut frame = header[..merged.header_length].to_vec();
