@@ -1,7 +1,7 @@
 //! What a flow is known by on the outside: FlowID, flow label, choice of path, congestion marks.
 
 use crate::policy::{DscpPolicy, EcnPolicy, FlowIdPolicy, Settings};
-use crate::wire::Facts;
+use crate::wire::{Facts, Fragment};
 
 /// The entropy of one flow.
 #[derive(Debug, Clone, Copy)]
@@ -35,7 +35,8 @@ impl Flow {
     }
 }
 
-/// A keyed hash over addresses, protocol and ports; fragments have no ports, so all of a datagram agree.
+/// A keyed hash over addresses, protocol and ports. All fragments of a datagram agree: they have no ports, and a protocol
+/// only the first of them may know, if extension headers stand behind the fragment header.
 #[inline(always)]
 fn hash(seed: u64, facts: &Facts) -> u64 {
     let source = facts.source_address;
@@ -44,7 +45,11 @@ fn hash(seed: u64, facts: &Facts) -> u64 {
         source.low ^ destination.high.rotate_left(32) ^ seed,
         destination.low ^ source.high.rotate_left(32) ^ 0xa076_1d64_78bd_642f,
     );
-    let transport = u64::from(facts.ports) << 8 | u64::from(facts.protocol);
+    let protocol = match facts.fragment {
+        Fragment::Whole => facts.protocol,
+        Fragment::First | Fragment::Later => 0,
+    };
+    let transport = u64::from(facts.ports) << 8 | u64::from(protocol);
     folded_product(
         addresses ^ 0xe703_7ed1_a0b4_28db,
         transport ^ seed.rotate_left(17) ^ 0x8ebc_6af0_9c88_c6e3,

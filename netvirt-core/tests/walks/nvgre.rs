@@ -179,6 +179,27 @@ fn spec_1_5_3_and_2_4_vlan_of_the_provider_address_is_written_and_demanded() {
     }
 }
 
+/// RFC 8200 §4.5: the header behind the fragment header need not be that of the transport, which only the first fragment has.
+#[test]
+fn spec_1_2_flow_id_is_shared_by_fragments_whatever_stands_behind_the_fragment_header() {
+    let network = Network::standard().with(|network| {
+        network.settings.flow_id = FlowIdPolicy::PerFlow { seed: 7 };
+    });
+    let mut host = Nve::new(&network.changes(1));
+    let (a, b) = (network.machine("blue a"), network.machine("blue b"));
+    // Destination options of padding, and UDP behind them.
+    let options = [17, 0, 1, 4, 0, 0, 0, 0, 4, 87, 8, 174, 0, 100, 0, 0];
+    let ids: BTreeSet<_> = [0x2000, 0x2002, 0x0004]
+        .map(|word| {
+            let packet = Packet::raw(a.addresses[1], b.addresses[1], 60, &options);
+            let packet = packet.between(a.mac, b.mac);
+            let frame = packet.with(|packet| packet.fragment = word).frame();
+            host.transmits(0, BLUE_1, &frame)[41]
+        })
+        .into();
+    assert_eq!(ids.len(), 1, "{ids:?}");
+}
+
 #[test]
 fn spec_1_2_flow_id_is_shared_by_a_flow_and_flows_spread() {
     let network = Network::standard().with(|network| {
