@@ -382,6 +382,7 @@ fn rewrite() -> Vec<Case> {
     let mut other = section.network.datagram("green a", "green b", 0).frame();
     other[12..14].copy_from_slice(&[0x88, 0xcc]);
     section.from("1.7-not-carried", "green a", other);
+    quotes(&mut section);
     let tagged = section.network.datagram("green a", "green b", 0);
     let tagged = tagged.with(|packet| packet.tags = vec![(0x8100, 5)]);
     section.from("1.7-not-carried", "green a", tagged.frame());
@@ -391,6 +392,44 @@ fn rewrite() -> Vec<Case> {
         section.wire("1.7-inbound", 2, wire.frame());
     }
     section.cases
+}
+
+/// ICMP errors: green b tells green a of a's packet, a router of the provider network tells of it as it was on the wire,
+/// whole and cut short, and some quote what nobody can have sent.
+fn quotes(section: &mut Section) {
+    let (a, b) = (section.mac("green a"), section.mac("green b"));
+    for (version, router) in ["192.168.99.1", "fd00:99::1"].into_iter().enumerate() {
+        let [from, to, outer_from, outer_to] = GREEN[version];
+        let stranger = ["10.0.0.99", "2001:db8:1::99"][version];
+        // Port unreachable, and too big for a link that carries 1400 bytes.
+        let (protocol, unreachable) = [
+            (1, [3, 3, 0, 0, 0, 0, 0, 0]),
+            (58, [1, 4, 0, 0, 0, 0, 0, 0]),
+        ][version];
+        let too_big = [[3, 4, 0, 0, 0, 0, 5, 120], [2, 0, 0, 0, 0, 0, 5, 120]][version];
+        let error = |source: &str, destination: &str, header: &[u8], quote: &[u8]| {
+            let message = [header, quote].concat();
+            summed(Packet::raw(source, destination, protocol, &message))
+        };
+        let quoted = |source, destination| {
+            let packet = Packet::udp(source, destination, b"hello, hnv");
+            packet.ip_packet()
+        };
+        let whole = quoted(from, to);
+        let header = whole.len() - 18;
+        for quote in [&whole[..], &whole[..header + 8], &whole[..header - 1]] {
+            let frame = error(to, from, &unreachable, quote).between(b, a);
+            section.from("1.7-5", "green b", frame.frame());
+        }
+        let frame = error(to, from, &unreachable, &quoted(stranger, to)).between(b, a);
+        section.from("1.7-5", "green b", frame.frame());
+        let on_the_wire = quoted(outer_from, outer_to);
+        for quote in [&on_the_wire, &quoted(outer_from, router)] {
+            let frame = error(router, outer_from, &too_big, quote);
+            let frame = frame.between(host_mac(2), host_mac(1));
+            section.wire("1.7-5", 1, frame.frame());
+        }
+    }
 }
 
 fn proxies() -> Vec<Case> {
@@ -432,6 +471,11 @@ fn proxies() -> Vec<Case> {
     for target in ["10.0.0.7", "10.0.0.5"] {
         section.from("2.8-probe", "blue a", arp_request((a, "0.0.0.0"), target));
     }
+    let routers = MacAddress([0x33, 0x33, 0, 0, 0, 2]);
+    let question = [&[133, 0, 0, 0, 0, 0, 0, 0, 1, 1][..], &a.0].concat();
+    let question = summed(Packet::raw("fe80::5", "ff02::2", 58, &question)).between(a, routers);
+    let question = question.with(|packet| packet.hop_limit = 255);
+    section.from("2.8-advertisement", "blue a", question.frame());
     for kind in [134, 137] {
         let all = MacAddress([0x33, 0x33, 0, 0, 0, 1]);
         let message = Packet::icmp("fe80::5", "ff02::1", 58, kind, &[0; 8]).between(a, all);
