@@ -17,7 +17,7 @@ use crate::offload::Offload;
 use crate::policy::{Location, PathId, Policy, Record, RouteKind, Settings, Subnet};
 use crate::proxy;
 use crate::trace::{Observer, Step};
-use crate::wire::Facts;
+use crate::wire::{Facts, Notes};
 
 /// A frame for all machines of a subnet: plain data, from which [`copies`](Self::copies) makes the copies one by one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,6 +351,10 @@ fn check_group(
     facts: &Facts,
     family: Family,
 ) -> Result<(), DropReason> {
+    // Neighbour discovery may hide behind headers that were not walked.
+    if facts.notes.contains(Notes::CHAIN_TOO_LONG) {
+        return Err(DropReason::Multicast);
+    }
     let address = facts.destination_address;
     let is_group = match family {
         Family::Ipv4 => {

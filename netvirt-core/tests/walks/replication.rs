@@ -696,3 +696,16 @@ fn spec_3_10_flows_spread_over_the_addresses_of_each_host() {
     }
     assert_eq!(growths.len(), 2, "both versions carry some");
 }
+
+/// A neighbour advertisement that nobody walks to must not pass for plain multicast.
+#[test]
+fn spec_3_10_what_stands_behind_headers_without_end_is_not_replicated() {
+    let network = Network::standard();
+    let mut host = Nve::new(&network.changes(1));
+    let a = network.machine("blue a").mac;
+    let all = MacAddress([0x33, 0x33, 0, 0, 0, 1]);
+    let packet = Packet::icmp("2001:db8:1::5", "ff02::1", 58, 136, &[0; 24]).between(a, all);
+    let options = (60, vec![0, 0, 1, 4, 0, 0, 0, 0]);
+    let hidden = packet.with(|packet| packet.extensions = vec![options; 10]);
+    host.refuses(0, BLUE_1, &hidden.frame(), DropReason::Multicast);
+}
