@@ -54,6 +54,9 @@ pub(super) fn begin<'p>(
         verdict.outcome = proxy::arp::from_port(policy, &sender, frame, facts)?;
         return Ok(Stage::Decided);
     };
+    if proxy::ndp::hides_its_type(facts) {
+        return Err(DropReason::TinyFragment);
+    }
     if proxy::ndp::is_neighbor_discovery(frame, facts) {
         verdict.outcome = proxy::ndp::from_port(policy, &sender, frame, facts)?;
         return Ok(Stage::Decided);
@@ -354,9 +357,9 @@ impl<'p> Departure<'_, 'p, '_> {
 
     /// What becomes of the packet's size on a path that carries this many bytes.
     #[inline(always)]
-    pub fn fit(&self, mtu: u16, verdict: &mut Verdict<'_>) -> Result<Size, Refusal> {
+    pub fn fit(&self, mtu: u16) -> Result<Size, Refusal> {
         let (frame, facts) = (self.frame, &self.job.facts);
-        let fragmentation = resolve::fit(facts, &frame.offload, mtu, verdict)?;
+        let fragmentation = resolve::fit(frame, facts, mtu)?;
         let segment_size = resolve::clamp(self.settings, frame, facts, mtu);
         Ok(Size {
             fragmentation,
@@ -396,7 +399,7 @@ impl<'p> Departure<'_, 'p, '_> {
         let flow = Flow::of(self.settings, facts);
         let path = resolve::tunnel_path(self.policy, host, flow.hash)?;
         resolve::note_path(path.template, observer);
-        let size = self.fit(path.template.inner_mtu(), verdict)?;
+        let size = self.fit(path.template.inner_mtu())?;
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
             key: heading.vsid.get() << 8 | u32::from(flow.id),

@@ -21,7 +21,7 @@ pub(super) fn told(
     family: Family,
 ) -> Option<Punt> {
     let icmp = IcmpHeader::read(frame.window, facts)?;
-    let mtu = next_hop_mtu(&icmp, family).filter(|mtu| *mtu >= least_path_mtu(family))?;
+    let mtu = next_hop_mtu(&icmp, family).filter(|_| is_believable(&icmp, family))?;
     let message = facts.transport(frame.window);
     if message.len() < facts.transport_length() as usize || !is_intact(message, facts, family) {
         return None;
@@ -39,6 +39,11 @@ pub(super) fn told(
     let address = ProviderAddress::new(quote.destination.to_ip(family)).ok()?;
     let mtu = policy.learnable_mtu(family, mtu);
     (mtu < policy.template_to(address)?.mtu()).then_some(Punt::PathMtu { address, mtu })
+}
+
+/// Whether an error tells no smaller MTU than any link of the provider network has.
+pub(super) fn is_believable(icmp: &IcmpHeader, family: Family) -> bool {
+    next_hop_mtu(icmp, family).is_none_or(|mtu| mtu >= least_path_mtu(family))
 }
 
 /// What the next link carries (RFC 1191 §4, RFC 4443 §3.2).

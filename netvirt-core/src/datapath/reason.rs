@@ -80,6 +80,8 @@ reasons! {
     /// IP rewrite cannot translate the packet that an ICMP error quotes: it is cut short within its IP header, no record
     /// that the receiver may know has its addresses, or it is an ICMP error itself.
     IcmpInnerUnknown => "icmp_inner_unknown",
+    /// An ICMP error of a router of the provider network for a machine that was told as many as its port's limit allows.
+    ErrorLimit => "error_limit",
     /// A frame from the uplink to a MAC address that is not this host's.
     OuterDstMac => "outer_dst_mac",
     /// The outer VLAN is not the provider address's.
@@ -108,7 +110,8 @@ reasons! {
     InnerMalformed => "inner_malformed",
     /// The inner source does not live on the host that owns the outer source.
     SrcPaMismatch => "src_pa_mismatch",
-    /// A rewritten packet from a provider address that no record knows, or of another routing domain.
+    /// A rewritten packet from a provider address that no record knows, or of another routing domain; or an ICMP error of a
+    /// router that tells a smaller MTU than any link has.
     SrcPaUnknown => "src_pa_unknown",
     /// The inner source MAC address is neither the sender's nor the router's.
     InnerSrcMac => "inner_src_mac",

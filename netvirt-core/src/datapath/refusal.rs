@@ -6,9 +6,10 @@ use super::frame::{Frame, Ingress};
 use super::job::Job;
 use super::reason::DropReason;
 use super::verdict::{Outcome, Verdict};
+use crate::address::PortId;
 use crate::counters::Event;
 use crate::limit::PortLimits;
-use crate::policy::Policy;
+use crate::policy::{Policy, Settings};
 use crate::proxy::Reply;
 use crate::proxy::icmp::{self, IcmpError, Problem};
 
@@ -19,6 +20,18 @@ pub(super) enum Refusal {
     Because(DropReason),
     /// The path carries packets of this many bytes at most.
     TooBig { mtu: u16 },
+}
+
+/// Takes a token for an ICMP error that is told to the machine behind a port.
+pub(super) fn may_tell_error(
+    settings: &Settings,
+    limits: &mut [PortLimits],
+    port: PortId,
+    now: Duration,
+) -> bool {
+    limits
+        .get_mut(port.index())
+        .is_some_and(|limits| limits.errors.take(settings.errors, now))
 }
 
 impl From<DropReason> for Refusal {
@@ -56,10 +69,7 @@ impl Refusal {
         let Some(error) = self.answer(job, policy, frame) else {
             return;
         };
-        let has_token = limits
-            .get_mut(port.index())
-            .is_some_and(|limits| limits.errors.take(settings.errors, now));
-        if has_token {
+        if may_tell_error(settings, limits, port, now) {
             verdict.outcome = Outcome::Reply(Reply::Error(error));
             verdict.events.insert(Event::ErrorSent);
         } else {

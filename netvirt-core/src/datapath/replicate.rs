@@ -14,7 +14,7 @@ use crate::counters::{Counters, Event, Events};
 use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::limit::PortLimits;
 use crate::offload::Offload;
-use crate::policy::{Location, PathId, Policy, Record, RouteKind, Settings, Subnet};
+use crate::policy::{Location, PathId, Policy, Record, Settings, Subnet};
 use crate::proxy;
 use crate::trace::{Observer, Step};
 use crate::wire::{Facts, Notes};
@@ -360,7 +360,7 @@ fn check_group(
         Family::Ipv4 => {
             address.low >> 28 == 0xe
                 || address.low == u64::from(u32::MAX)
-                || is_directed_broadcast(policy, subnet, address)
+                || policy.directed_broadcast(subnet, address) == Some(subnet)
         }
         Family::Ipv6 => address.high >> 56 == 0xff,
     };
@@ -372,23 +372,13 @@ fn check_group(
     }
 }
 
-/// Whether an IPv4 address is the last of one of the subnet's own prefixes. One of two addresses has none (RFC 3021).
-fn is_directed_broadcast(policy: &Policy<'_>, subnet: u32, address: AddressBits) -> bool {
-    let domain = policy
-        .subnet(subnet)
-        .and_then(|subnet| policy.domain(subnet.domain));
-    let route = domain.and_then(|domain| policy.route_to(domain, Family::Ipv4, address));
-    route
-        .filter(|route| route.kind == RouteKind::OnLink && route.subnet == subnet)
-        .and_then(|route| route.prefix())
-        .is_some_and(|prefix| prefix.length() < 31 && prefix.last() == address.to_ip(Family::Ipv4))
-}
-
 /// Whether an address is unspecified or link-local, so that no record can have it (RFC 3927, RFC 4291 §2.5).
 fn has_no_record(family: Family, address: AddressBits) -> bool {
     match family {
         Family::Ipv4 => address.low == 0 || address.low >> 16 == 0xa9fe,
-        Family::Ipv6 => address == AddressBits::default() || address.high >> 54 == 0xfe80 >> 6,
+        Family::Ipv6 => {
+            address == AddressBits::default() || resolve::is_link_local(family, address)
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, Vsid};
 use crate::counters::Event;
-use crate::edit::{Edit, Fragmentation, SegmentSize, Template, TransportChecksum};
+use crate::edit::{Edit, Fragmentation, SegmentSize, TUNNEL_REACH, Template, TransportChecksum};
 use crate::offload::Offload;
 use crate::policy::{PathId, Policy, Record, Route, RouteKind, Settings, Subnet};
 use crate::table::Key;
@@ -98,8 +98,9 @@ pub(super) fn route<'p>(
     route
 }
 
+/// Whether an address is IPv6 and of one link alone (RFC 4291 §2.5.6).
 #[inline(always)]
-fn is_link_local(family: Family, address: AddressBits) -> bool {
+pub(super) fn is_link_local(family: Family, address: AddressBits) -> bool {
     family == Family::Ipv6 && address.high >> 54 == 0xfe80 >> 6
 }
 
@@ -169,6 +170,9 @@ pub(super) fn note_path(template: &Template, observer: &mut impl Observer) {
 /// Sends an edited frame along a path, or holds it until the next hop is known.
 #[inline(always)]
 pub(super) fn leave<'p>(verdict: &mut Verdict<'p>, path: Path<'p>, edit: Edit<'p>) {
+    if edit.fragmentation.is_some() {
+        verdict.events.insert(Event::Fragmented);
+    }
     verdict.outcome = Outcome::Transmit {
         uplink: path.template.uplink(),
         edit,
@@ -202,29 +206,28 @@ pub(super) fn packet_length(facts: &Facts, offload: &Offload) -> u32 {
 /// How a packet fits a path that carries packets of `mtu` bytes: as it is, or in fragments.
 #[inline(always)]
 pub(super) fn fit(
+    frame: &Frame<'_>,
     facts: &Facts,
-    offload: &Offload,
     mtu: u16,
-    verdict: &mut Verdict<'_>,
 ) -> Result<Option<Fragmentation>, Refusal> {
-    if packet_length(facts, offload) <= u32::from(mtu) {
+    if packet_length(facts, &frame.offload) <= u32::from(mtu) {
         return Ok(None);
     }
-    let fragmentation = fragment(facts, offload, mtu)?;
-    verdict.events.insert(Event::Fragmented);
-    Ok(Some(fragmentation))
+    fragment(frame, facts, mtu).map(Some)
 }
 
 /// A packet that may be cut passes in fragments (RFC 791 §3.2). Segments that do not fit are their sender's to make
 /// smaller: who makes super-frames listens for the path's MTU.
 #[cold]
-fn fragment(facts: &Facts, offload: &Offload, mtu: u16) -> Result<Fragmentation, Refusal> {
+fn fragment(frame: &Frame<'_>, facts: &Facts, mtu: u16) -> Result<Fragmentation, Refusal> {
     let header_length = facts.transport_offset.saturating_sub(facts.network_offset);
     let may_be_cut = facts.network == Network::Ipv4
         && !facts.dont_fragment
-        && offload.segmentation.is_none()
+        && frame.offload.segmentation.is_none()
         && mtu >= header_length.saturating_add(8);
-    if may_be_cut {
+    if may_be_cut && reaches_too_far(frame, facts) {
+        Err(DropReason::Malformed.into())
+    } else if may_be_cut {
         Ok(Fragmentation {
             mtu,
             header_length: header_length as u8,
@@ -232,6 +235,19 @@ fn fragment(facts: &Facts, offload: &Offload, mtu: u16) -> Result<Fragmentation,
     } else {
         Err(Refusal::TooBig { mtu })
     }
+}
+
+/// Whether the last piece of an IPv4 fragment would start where no offset points to: behind the longest datagram.
+fn reaches_too_far(frame: &Frame<'_>, facts: &Facts) -> bool {
+    let packet = frame
+        .window
+        .get(usize::from(facts.network_offset)..)
+        .unwrap_or_default();
+    let Some(&[_, _, _, _, _, _, flags_and_offset, offset]) = packet.first_chunk() else {
+        return true;
+    };
+    let offset = u32::from(u16::from_be_bytes([flags_and_offset & 0x1f, offset])) * 8;
+    offset.wrapping_add(facts.transport_length()) > u32::from(u16::MAX)
 }
 
 /// The limit to what a TCP connection may put into a packet, if this is the first packet of one and asks for more than
@@ -263,13 +279,19 @@ fn clamped(frame: &Frame<'_>, facts: &Facts, mtu: u16) -> Option<SegmentSize> {
     }
     let (announced, offset) = wire::maximum_segment_size(facts.transport(frame.window))?;
     let value = mtu.checked_sub(headers).filter(|most| announced > *most)?;
+    let offset = facts.transport_offset.saturating_add(offset);
     let checksum = facts.transport_offset.saturating_add(CHECKSUM);
+    let in_packet = offset.saturating_sub(facts.network_offset);
+    if in_packet > TUNNEL_REACH - 2 {
+        return None;
+    }
     Some(SegmentSize {
-        offset: facts.transport_offset.saturating_add(offset),
+        offset,
         value,
-        checksum: match frame.offload.checksum {
-            None => TransportChecksum::Complete(checksum),
-            Some(_) => TransportChecksum::None,
+        checksum: if frame.offload.completes(checksum) {
+            TransportChecksum::None
+        } else {
+            TransportChecksum::Complete(checksum)
         },
     })
 }

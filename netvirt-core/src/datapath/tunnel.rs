@@ -444,8 +444,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         let path = resolve::tunnel_path(self.policy, host, 0)?;
         resolve::note_path(path.template, observer);
         let mtu = path.template.inner_mtu();
-        let fragmentation =
-            resolve::fit(facts, &self.frame.offload, mtu, verdict).map_err(Refusal::reason)?;
+        let fragmentation = resolve::fit(self.frame, facts, mtu).map_err(Refusal::reason)?;
         verdict.events.insert(Event::Redirect);
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,

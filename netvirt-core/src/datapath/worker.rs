@@ -143,7 +143,10 @@ impl<'s> Worker<'s> {
                     Ok(())
                 }
                 Stage::Tunnel => tunnel::conclude(job, policy, frame, verdict, observer),
-                Stage::Rewrite => rewrite::conclude(job, policy, frame, verdict, observer),
+                Stage::Rewrite => rewrite::conclude(job, policy, frame, verdict, observer)
+                    .and_then(|()| {
+                        rewrite::limit_router_errors(policy, &mut self.limits, now, verdict)
+                    }),
                 Stage::Decided => Ok(()),
             };
             if let Err(reason) = concluded {

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::address::{AddressBits, Family};
 use crate::checksum::Delta;
+use crate::wire::IcmpHeader;
 
 /// Bytes of the longest header that is pushed: Ethernet with a tag, IPv6, GRE with key, inner Ethernet.
 const HEADER_ROOM: usize = OUTER_ROOM + 8 + 14;
@@ -21,6 +22,9 @@ pub const DETACHED_ROOM: usize = 256;
 
 /// Bytes of a packet that its rewrite may change, so that they always fit behind a link header into a detached one.
 pub(crate) const REWRITE_REACH: u32 = (DETACHED_ROOM - LINK_ROOM) as u32;
+
+/// Bytes of a packet that may change behind any header that is pushed.
+pub(crate) const TUNNEL_REACH: u16 = (DETACHED_ROOM - HEADER_ROOM) as u16;
 
 /// The buffer has no room for the edited frame, or the frame is not the one that the edit was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +186,7 @@ impl Edit<'_> {
             Family::Ipv6 => self.patch_ipv6(packet),
         }
         if let Some(rewrite) = &self.rewrite {
-            rewrite.patch_transport(self.family, bytes, base);
+            rewrite.patch_transport(self.family, bytes, base, self.network());
         }
         if let Some(size) = &self.segment_size {
             size.patch(bytes, base);
@@ -243,9 +247,9 @@ impl Rewrite<'_> {
     }
 
     #[inline(always)]
-    fn patch_transport(&self, family: Family, bytes: &mut [u8], base: u16) {
+    fn patch_transport(&self, family: Family, bytes: &mut [u8], base: u16, network: u16) {
         let quoted = match &self.quote {
-            Some(quote) => quote.patch(family, bytes, base),
+            Some(quote) => quote.patch(family, bytes, base, network),
             None => Delta::NONE,
         };
         self.transport.patch(bytes, base, self.delta, quoted);
@@ -258,17 +262,49 @@ impl Quote<'_> {
         header.max(self.transport.end())
     }
 
-    /// Changes the quoted packet; yields by how much that changes the sum of the quote.
+    /// Changes the quoted packet; yields by how much that changes the sum of the message. The error's IP header starts at offset
+    /// `network` of the received frame.
     #[cold]
     #[inline(never)]
-    fn patch(&self, family: Family, bytes: &mut [u8], base: u16) -> Delta {
+    fn patch(&self, family: Family, bytes: &mut [u8], base: u16, network: u16) -> Delta {
+        if self.cut > 0 {
+            self.forget_extensions(family, bytes, network.wrapping_sub(base), base);
+        }
         let start = usize::from(self.network.wrapping_sub(base));
         let packet = bytes.get_mut(start..).unwrap_or_default();
         let header = match family {
             Family::Ipv4 => self.patch_ipv4(packet),
             Family::Ipv6 => self.patch_ipv6(packet),
         };
-        header + self.transport.patch(bytes, base, self.delta, Delta::NONE)
+        header + self.cut_delta + self.transport.patch(bytes, base, self.delta, Delta::NONE)
+    }
+
+    /// Shortens the packet whose IP header starts at `start` of `bytes`, and takes the length of the quote out of its ICMP header:
+    /// without extensions there is none (RFC 4884 §4).
+    fn forget_extensions(&self, family: Family, bytes: &mut [u8], start: u16, base: u16) {
+        let icmp = self
+            .network
+            .wrapping_sub(base)
+            .wrapping_sub(IcmpHeader::LEN as u16);
+        let (total, of_quote) = match family {
+            Family::Ipv4 => (start.wrapping_add(2), icmp.wrapping_add(5)),
+            Family::Ipv6 => (start.wrapping_add(4), icmp.wrapping_add(4)),
+        };
+        if let Some(length) = bytes.get_mut(usize::from(of_quote)) {
+            *length = 0;
+        }
+        let Some(field) = word_at(bytes, total) else {
+            return;
+        };
+        let old = u16::from_be_bytes(*field);
+        let new = old.wrapping_sub(self.cut);
+        *field = new.to_be_bytes();
+        if family == Family::Ipv4
+            && let Some(field) = word_at(bytes, start.wrapping_add(10))
+        {
+            let checksum = Delta::of_words(old, new).apply(u16::from_be_bytes(*field));
+            *field = checksum.to_be_bytes();
+        }
     }
 
     fn patch_ipv4(&self, packet: &mut [u8]) -> Delta {

@@ -4,8 +4,8 @@ mod apply;
 mod fragment;
 mod template;
 
-pub(crate) use apply::REWRITE_REACH;
 pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
+pub(crate) use apply::{REWRITE_REACH, TUNNEL_REACH};
 pub use fragment::{Fragmentation, Fragments};
 pub(crate) use template::Outer;
 pub use template::Template;
@@ -93,6 +93,10 @@ pub struct Quote<'p> {
     pub delta: Delta,
     /// The checksum of its transport header, if the quote reaches so far.
     pub transport: TransportChecksum,
+    /// Bytes that the error loses behind the quote: extensions (RFC 4884) that are not for its receiver.
+    pub cut: u16,
+    /// The one's-complement difference that their loss makes to the message and its length.
+    pub cut_delta: Delta,
 }
 
 /// The transport checksum, where a change of addresses changes it.

@@ -99,6 +99,13 @@ impl Offload {
         }
     }
 
+    /// Whether the checksum at this offset in the frame is left to be completed.
+    #[inline(always)]
+    pub(crate) fn completes(&self, at: u16) -> bool {
+        self.checksum
+            .is_some_and(|partial| partial.start.wrapping_add(partial.offset) == at)
+    }
+
     #[cold]
     fn shift(self, pushed: u16, pulled: u16) -> Self {
         let shift = |position: u16| position.saturating_sub(pulled).saturating_add(pushed);

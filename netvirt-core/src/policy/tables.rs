@@ -7,7 +7,7 @@ use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute, Settings};
 use super::members::{Member, linked, member_key};
-use super::networks::{Domain, PortEntry, Route, Subnet};
+use super::networks::{Domain, PortEntry, Route, RouteKind, Subnet};
 use super::next_hop::NextHop;
 use super::provider::{Host, NeighbourEntry, Path, PathId};
 use super::record::{Gateway, Record};
@@ -322,6 +322,18 @@ impl Policy<'_> {
     ) -> Option<&Route> {
         let [ipv4, ipv6] = domain.destinations;
         self.route_in(ipv4, ipv6, family, address)
+    }
+
+    /// The number of the subnet whose machines are all meant by an IPv4 address, as those of subnet `asker` see it: it is the
+    /// last address of one of its prefixes. A prefix of two addresses has no such (RFC 3021).
+    pub(crate) fn directed_broadcast(&self, asker: u32, address: AddressBits) -> Option<u32> {
+        let domain = self.domain(self.subnet(asker)?.domain)?;
+        let route = self
+            .route_to(domain, Family::Ipv4, address)
+            .filter(|route| route.kind == RouteKind::OnLink)?;
+        let prefix = route.prefix()?;
+        (prefix.length() < 31 && prefix.last() == address.to_ip(Family::Ipv4))
+            .then_some(route.subnet)
     }
 
     /// The subnet, of this domain or one that may send to it, in which an address lies.

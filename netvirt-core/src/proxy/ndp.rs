@@ -11,8 +11,8 @@ use crate::address::{MacAddress, UplinkId, VlanId};
 use crate::datapath::{DropReason, Frame, Outcome, Punt, Sender};
 use crate::policy::Policy;
 use crate::wire::{
-    Facts, Malformed, NeighborAdvertisement, NeighborMessage, NeighborSolicitation, Network,
-    icmpv6, multicast_mac, protocol, read_neighbor_message,
+    Facts, Fragment, Malformed, NeighborAdvertisement, NeighborMessage, NeighborSolicitation,
+    Network, icmp_kind, icmpv6, multicast_mac, protocol, read_neighbor_message,
 };
 
 /// The router's link-local address, the same in every subnet.
@@ -21,15 +21,18 @@ pub(super) const ROUTER_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0,
 /// Whether a packet is a neighbour discovery message (RFC 4861 §4). A later fragment starts with anything.
 #[inline(always)]
 pub(crate) fn is_neighbor_discovery(frame: &Frame<'_>, facts: &Facts) -> bool {
-    facts.protocol == protocol::ICMPV6
-        && facts.network == Network::Ipv6
-        && facts.has_transport()
-        && message_kind(frame, facts)
+    facts.network == Network::Ipv6
+        && icmp_kind(frame.window, facts)
             .is_some_and(|kind| (icmpv6::ROUTER_SOLICITATION..=icmpv6::REDIRECT).contains(&kind))
 }
 
-fn message_kind(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
-    facts.transport(frame.window).first().copied()
+/// Whether a first fragment leaves the type of its ICMPv6 message to a later one, where nobody would look for it: it has to
+/// have all headers (RFC 7112 §5).
+#[inline(always)]
+pub(crate) fn hides_its_type(facts: &Facts) -> bool {
+    facts.fragment == Fragment::First
+        && facts.protocol == protocol::ICMPV6
+        && facts.transport_length() == 0
 }
 
 /// A neighbour discovery message of a virtual machine.
@@ -40,7 +43,7 @@ pub(crate) fn from_port<'p>(
     frame: &Frame<'_>,
     facts: &Facts,
 ) -> Result<Outcome<'p>, DropReason> {
-    match message_kind(frame, facts) {
+    match icmp_kind(frame.window, facts) {
         Some(icmpv6::ROUTER_ADVERTISEMENT | icmpv6::REDIRECT) => {
             return Err(DropReason::RouterGuard);
         }
@@ -156,7 +159,7 @@ pub(crate) fn from_uplink(
     uplink: UplinkId,
 ) -> Result<Outcome<'static>, DropReason> {
     if !matches!(
-        message_kind(frame, facts),
+        icmp_kind(frame.window, facts),
         Some(icmpv6::NEIGHBOR_SOLICITATION | icmpv6::NEIGHBOR_ADVERTISEMENT)
     ) {
         return Ok(Outcome::Punt(Punt::HostStack));

@@ -101,7 +101,7 @@ impl Notes {
     pub const IPV4_OPTIONS: Self = Self(1);
     /// A source route: the IPv4 options LSRR or SSRR, or an IPv6 routing header of type 0 (RFC 5095).
     pub const SOURCE_ROUTE: Self = Self(1 << 1);
-    /// The IPv4 option record route.
+    /// An IPv4 option in which routers write down their addresses: record route, or a timestamp with addresses.
     pub const RECORD_ROUTE: Self = Self(1 << 2);
     /// An IPv6 fragment header, be it of an "atomic" fragment.
     pub const FRAGMENT_HEADER: Self = Self(1 << 3);
@@ -225,6 +225,15 @@ impl Facts {
     #[inline]
     pub const fn is_ip(&self) -> bool {
         matches!(self.network, Network::Ipv4 | Network::Ipv6)
+    }
+
+    /// Whether this is an IP packet that carries the ICMP of its own version.
+    #[inline]
+    pub const fn is_icmp(&self) -> bool {
+        matches!(
+            (self.network, self.protocol),
+            (Network::Ipv4, protocol::ICMP) | (Network::Ipv6, protocol::ICMPV6)
+        )
     }
 
     /// The version of IP, if this is IP.

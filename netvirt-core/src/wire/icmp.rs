@@ -1,6 +1,6 @@
 //! The first eight bytes of ICMP (RFC 792) and ICMPv6 (RFC 4443), and the answer to an echo request.
 
-use super::{Facts, protocol};
+use super::Facts;
 use crate::address::Family;
 use crate::checksum::Delta;
 
@@ -67,6 +67,17 @@ pub mod icmpv6 {
     }
 }
 
+/// The type of the ICMP message in `window`, which `facts` were read from. `None` if the packet is not ICMP of its family, is
+/// a later fragment, or ends before the type.
+#[inline(always)]
+pub fn icmp_kind(window: &[u8], facts: &Facts) -> Option<u8> {
+    if facts.is_icmp() && facts.has_transport() {
+        facts.transport(window).first().copied()
+    } else {
+        None
+    }
+}
+
 /// The first eight bytes of an ICMP or ICMPv6 message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IcmpHeader {
@@ -88,11 +99,7 @@ impl IcmpHeader {
     /// is not ICMP of its family, is a later fragment, or is too short.
     #[inline]
     pub fn read(window: &[u8], facts: &Facts) -> Option<Self> {
-        let expected = match facts.family()? {
-            Family::Ipv4 => protocol::ICMP,
-            Family::Ipv6 => protocol::ICMPV6,
-        };
-        if facts.protocol != expected || !facts.has_transport() {
+        if !facts.is_icmp() || !facts.has_transport() {
             return None;
         }
         let &[kind, code, checksum_0, checksum_1, a, b, c, d] =
@@ -160,8 +167,8 @@ mod tests {
 
     use super::*;
     use crate::checksum::{sum, transport_sum};
-    use crate::wire::parse;
     use crate::wire::vectors::{ipv4_frame, ipv6_frame};
+    use crate::wire::{parse, protocol};
 
     const IDENTIFIER_AND_SEQUENCE: [u8; 4] = [0x12, 0x34, 0x00, 0x07];
 

@@ -27,7 +27,7 @@ pub use facts::{Facts, Fragment, Network, Notes, Tag};
 pub use gre::{
     GreError, GreHeader, Packet as GrePacket, Repr as GreRepr, gre_checksum_is_valid, read_gre,
 };
-pub use icmp::{IcmpHeader, icmpv4, icmpv6};
+pub use icmp::{IcmpHeader, icmp_kind, icmpv4, icmpv6};
 pub use mld::{ListenerReport, is_listener_query};
 pub use ndp::{
     ALL_NODES, NeighborAdvertisement, NeighborMessage, NeighborSolicitation, PrefixInformation,

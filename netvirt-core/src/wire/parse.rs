@@ -253,6 +253,7 @@ fn read_ipv4_options(mut options: &[u8]) -> Result<Notes, Malformed> {
                 match kind {
                     131 | 137 => notes.insert(Notes::SOURCE_ROUTE),
                     7 => notes.insert(Notes::RECORD_ROUTE),
+                    68 if has_timestamp_addresses(options) => notes.insert(Notes::RECORD_ROUTE),
                     _ => {}
                 }
                 options = behind_option(options, 0)?;
@@ -260,6 +261,11 @@ fn read_ipv4_options(mut options: &[u8]) -> Result<Notes, Malformed> {
         }
     }
     Ok(notes)
+}
+
+/// Whether an internet timestamp option has routers write down their addresses: its last four flags are not 0 (RFC 791 §3.1).
+fn has_timestamp_addresses(option: &[u8]) -> bool {
+    option.get(3).is_some_and(|flags| flags & 0xf != 0)
 }
 
 /// What the extension headers of an IPv6 packet say.

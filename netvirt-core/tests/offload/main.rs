@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod kept_apart;
 mod merge_properties;
 mod mergers;
 mod merging;

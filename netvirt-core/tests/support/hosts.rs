@@ -412,6 +412,23 @@ impl Nve {
         out
     }
 
+    /// An error of a router of the provider network is told to a machine; yields what was delivered.
+    #[track_caller]
+    pub fn tells(&mut self, port: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {
+        self.counted();
+        let fate = self.take_from_uplink(frame);
+        let Fate::Delivered(to, out) = fate else {
+            panic!("not told but {fate:?}");
+        };
+        assert_eq!((to, self.vsid), (PortId(port), Some(vsid)));
+        let counted = counted_to_port(port, vsid, frame.len());
+        assert_eq!(
+            self.counted(),
+            counted.replacen("delivered 1", "delivered 1, router_errors 1", 1)
+        );
+        out
+    }
+
     /// A frame goes from one port to another of this host; yields what was delivered.
     #[track_caller]
     pub fn switches(&mut self, from: u32, to: u32, vsid: u32, frame: &[u8]) -> Vec<u8> {

@@ -156,6 +156,13 @@ fn nothing_is_told_about_errors_and_later_fragments() {
         // A message too short to tell may be an error.
         let frame = expired(version, protocol, &[]).frame();
         host.refuses(0, BLUE_1, &frame, DropReason::TtlExceeded);
+        // So may one behind more headers than are walked.
+        if version == 1 {
+            let frame = expired(version, 58, &message(128))
+                .with(|packet| packet.extensions = vec![(60, vec![0, 0, 1, 4, 0, 0, 0, 0]); 9])
+                .frame();
+            host.refuses(0, BLUE_1, &frame, DropReason::TtlExceeded);
+        }
         let fragment = |word: u16| {
             let packet = expired(version, 17, &[7; 16]);
             packet.with(|packet| packet.fragment = word).frame()
@@ -225,4 +232,32 @@ fn an_answer_that_is_lost_leaves_the_reason_that_it_had() {
         .lost(&frame, &verdict, DropReason::PortFull);
     let expected = counted_refused(DropReason::TooBig, 0, BLUE_1, bytes.len());
     assert_eq!(host.counted(), expected);
+}
+
+/// RFC 1122 §3.2.2: nobody is told that a packet for all machines of a subnet found nobody.
+#[test]
+fn spec_3_10_nothing_is_told_about_directed_broadcasts() {
+    let network = Network::standard().with(|network| network.settings.unreachables = true);
+    let mut host = Nve::new(&network.changes(1));
+    let a = network.machine("blue a");
+    let nobody = |address: &str, to: MacAddress| {
+        Packet::udp(a.addresses[0], address, b"x")
+            .between(a.mac, to)
+            .frame()
+    };
+    let near = network.machine("blue b").mac;
+    host.refuses(0, BLUE_1, &nobody("10.0.0.255", near), DropReason::NoRecord);
+    host.refuses(
+        0,
+        BLUE_1,
+        &nobody("10.0.1.255", ROUTER),
+        DropReason::NoRecord,
+    );
+    drop(host.explains(0, BLUE_1, &nobody("10.0.0.254", near), DropReason::NoRecord));
+    drop(host.explains(
+        0,
+        BLUE_1,
+        &nobody("10.0.1.254", ROUTER),
+        DropReason::NoRecord,
+    ));
 }

@@ -50,6 +50,13 @@ fn blue(network: &Network, to: &str, length: usize) -> Packet {
         .with(|packet| packet.fragment = MAY_BE_CUT)
 }
 
+fn green(network: &Network, length: usize) -> Packet {
+    let (a, b) = (network.machine("green a"), network.machine("green b"));
+    Packet::of_length(a.addresses[0], b.addresses[0], length)
+        .between(a.mac, b.mac)
+        .with(|packet| packet.fragment = MAY_BE_CUT)
+}
+
 #[track_caller]
 fn fragmented(host: &mut Nve, port: u32, vsid: u32, frame: &[u8]) -> Vec<Vec<u8>> {
     host.counted();
@@ -132,6 +139,29 @@ fn spec_3_8_fragments_are_cut_again_and_say_whether_they_were_the_last() {
             .collect();
         assert_eq!(pieces, expected, "{word:#06x}");
     }
+}
+
+#[test]
+fn spec_6_fragments_that_end_behind_the_longest_datagram_are_not_cut() {
+    let network = Network::standard().with(|network| network.mtu = 1500);
+    let mut host = Nve::new(&network.changes(1));
+    // 2980 bytes of payload, the last of which is byte 65,535 of the datagram, or one behind it.
+    let last = |length: usize| {
+        blue(&network, "blue b", length).with(|packet| packet.fragment = (65536 - 2984) as u16 / 8)
+    };
+    fragmented(&mut host, 0, BLUE_1, &last(20 + 2983).frame());
+    let frame = last(20 + 2984).frame();
+    host.refuses(0, BLUE_1, &frame, DropReason::Malformed);
+}
+
+#[test]
+fn spec_3_8_what_rewrite_refuses_was_not_cut() {
+    let network = Network::standard().with(|network| network.mtu = 1500);
+    let mut host = Nve::new(&network.changes(1));
+    let packet = green(&network, 3000).with(|packet| {
+        packet.ipv4_options = vec![7, 7, 4, 10, 0, 0, 1, 0];
+    });
+    host.refuses(4, GREEN_1, &packet.frame(), DropReason::SourceRoute);
 }
 
 /// RFC 791 §3.1: bit 7 of an option's type says whether all fragments have it.
@@ -360,4 +390,57 @@ fn spec_3_8_a_checksum_that_is_left_to_the_device_does_not_cover_the_options_yet
     let inner = &wire[42..];
     assert_eq!(inner[56..58], 1418_u16.to_be_bytes());
     assert_eq!(inner[50..52], asks[50..52], "the checksum is as it was");
+}
+
+/// The device completes a checksum of something that TCP carries; TCP's own is complete already.
+#[test]
+fn spec_3_8_a_checksum_that_is_not_the_one_left_to_the_device_covers_the_options() {
+    let network = clamping();
+    let names = ["blue a", "blue b"];
+    let [asks, told] = [[2, 4, 0x23, 0x00], [2, 4, 0x05, 0x8a]]
+        .map(|options| syn(&network, names, 0, &options).frame());
+    let offload = Offload {
+        checksum: Some(PartialChecksum {
+            start: 54,
+            offset: 0,
+        }),
+        ..Offload::NONE
+    };
+    let [clamped, expected] = [asks, told].map(|frame| {
+        let fate = Nve::new(&network.changes(1)).process(&Frame {
+            offload,
+            ..Frame::whole(Ingress::Port(PortId(0)), &frame)
+        });
+        let Fate::Transmitted(_, wire) = fate else {
+            panic!("{fate:?}");
+        };
+        wire
+    });
+    assert_eq!(clamped, expected);
+}
+
+/// A header that is sent apart from its payload has only so much room.
+#[test]
+fn spec_3_8_a_connection_asked_for_behind_long_headers_is_told_nothing() {
+    let network = clamping();
+    let plain = network
+        .clone()
+        .with(|network| network.settings.clamp_mss = false);
+    let behind = |length: u8, most: u16| {
+        let padding = [
+            &[0, length / 8 - 1, 1, length - 4][..],
+            &vec![0; usize::from(length) - 4],
+        ];
+        let [high, low] = most.to_be_bytes();
+        syn(&network, ["blue a", "blue b"], 1, &[2, 4, high, low])
+            .with(|packet| packet.extensions = vec![(60, padding.concat())])
+            .frame()
+    };
+    for length in (8..=248).step_by(8) {
+        let is_near = 40 + u16::from(length) + 24 <= 176;
+        let told = if is_near { 1398 } else { 8960 };
+        let clamped = Nve::new(&network.changes(1)).transmits(0, BLUE_1, &behind(length, 8960));
+        let expected = Nve::new(&plain.changes(1)).transmits(0, BLUE_1, &behind(length, told));
+        assert_eq!(clamped, expected, "{length}");
+    }
 }

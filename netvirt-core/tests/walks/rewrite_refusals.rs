@@ -40,6 +40,26 @@ fn spec_1_7_7_address_lists_in_ipv4_options() {
 }
 
 #[test]
+fn spec_1_7_7_timestamps_with_the_addresses_of_who_wrote_them() {
+    let with_flag = |flag: u8| {
+        let option = vec![68, 12, 5, flag, 0, 0, 0, 0, 0, 0, 0, 0];
+        Packet::udp(V4.0, V4.1, b"x").with(|packet| packet.ipv4_options = option)
+    };
+    for flag in [1, 3, 0xf1] {
+        refused_both_ways(with_flag(flag), DropReason::SourceRoute);
+    }
+    // Times alone tell nothing of the provider network.
+    let network = Network::standard();
+    let (a, b) = (network.machine("green a"), network.machine("green b"));
+    let frame = with_flag(0xf0).between(a.mac, b.mac).frame();
+    let wire = Nve::new(&network.changes(1)).transmits(4, GREEN_1, &frame);
+    assert_eq!(
+        Nve::new(&network.changes(2)).delivers(3, GREEN_1, &wire),
+        frame
+    );
+}
+
+#[test]
 fn spec_1_7_7_address_lists_in_ipv6_extension_headers() {
     let home_address = [&[0, 2, 1, 2, 0, 0, 201, 16][..], &[0x20; 16]].concat();
     for (number, header) in [
@@ -74,8 +94,9 @@ fn spec_1_7_4_routing_protocols_of_ipv6() {
 
 #[test]
 fn spec_1_7_6_a_first_fragment_must_hold_its_checksum() {
-    for (protocol, least) in [(6, 18), (17, 8), (58, 4)] {
-        for length in [0, least - 1] {
+    // An ICMPv6 message without its first byte goes nowhere at all.
+    for (protocol, lengths) in [(6, [0, 17]), (17, [0, 7]), (58, [1, 3])] {
+        for length in lengths {
             if protocol != 58 {
                 let packet = Packet::raw(V4.0, V4.1, protocol, &vec![0; length]);
                 let packet = packet.with(|packet| packet.fragment = 0x2000);

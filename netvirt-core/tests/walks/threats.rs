@@ -451,3 +451,21 @@ fn spec_2_7_messages_between_hosts_are_nobodys_orders() {
     }
     assert_eq!(Dump::of(host.policies.live()), before);
 }
+
+/// RFC 7112 §5: otherwise neighbour discovery could pass that nobody has judged.
+#[test]
+fn spec_6_fragments_and_6_neighbours_a_first_fragment_shows_what_kind_of_icmpv6_it_is() {
+    let (mut sender, mut receiver) = hosts();
+    let in_pieces = |payload: &[u8], word: u16| {
+        let [a, b] = ["blue a", "blue b"].map(|name| Network::standard().machine(name).clone());
+        Packet::raw(a.addresses[1], b.addresses[1], 58, payload)
+            .between(a.mac, b.mac)
+            .with(|packet| packet.fragment = word)
+    };
+    let bare = in_pieces(&[], 0x2000);
+    sender.refuses(0, BLUE_1, &bare.frame(), DropReason::TinyFragment);
+    let behind_options = bare.with(|packet| packet.extensions = vec![(60, vec![0; 8])]);
+    sender.refuses(0, BLUE_1, &behind_options.frame(), DropReason::TinyFragment);
+    passes(&mut sender, &mut receiver, &in_pieces(&[128; 8], 0x2000));
+    passes(&mut sender, &mut receiver, &in_pieces(&[], 0x0001));
+}

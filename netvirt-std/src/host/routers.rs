@@ -24,7 +24,8 @@ struct Told {
 
 impl RouterAdvertisements {
     /// What is to be said now because of a change of policy: to machines that are new, or for which it is new. Those for
-    /// which there is no router any more are told that too (RFC 4861 §6.2.5).
+    /// which there is no router any more are told that too (RFC 4861 §6.2.5), and nothing else: another tenant's machine may
+    /// be behind the port by now.
     pub fn of(&mut self, policy: &Policy<'_>, now: Duration) -> Vec<(PortId, RouterAdvertisement)> {
         let mut before = std::mem::take(&mut self.told);
         let mut news = Vec::new();
@@ -45,6 +46,8 @@ impl RouterAdvertisements {
         news.extend(before.into_iter().map(|(port, told)| {
             let farewell = RouterAdvertisement {
                 lifetime: 0,
+                mtu: None,
+                prefixes: [None; RouterAdvertisement::MAX_PREFIXES],
                 ..told.message
             };
             (port, farewell)
@@ -160,6 +163,10 @@ mod tests {
         assert!(news[0].1.prefixes[0].unwrap().autonomous);
         let news = advertisements.of(&off.policies().read(), start);
         assert_eq!(told(&news), [(0, 0), (1, 0)]);
+        assert!(
+            news.iter()
+                .all(|(_, last)| last.prefixes == [None; 3] && last.mtu.is_none())
+        );
         assert_eq!(told(&advertisements.due(start + INTERVAL)), []);
     }
 }

@@ -121,14 +121,19 @@ fn a_machine_of_an_ipv6_subnet_hears_of_its_router_unasked_and_of_its_end() {
     let advertisement = |frame: &[u8]| {
         assert_eq!(frame[..6], [0x33, 0x33, 0, 0, 0, 1], "all nodes");
         assert_eq!((frame[20], frame[21], frame[54]), (58, 255, 134));
-        assert_eq!(frame[88..90], [64, 0x80], "an on-link prefix");
         u16::from_be_bytes([frame[60], frame[61]])
     };
     let frame = host.machine("blue-1").receive();
     assert_eq!(advertisement(&frame), 65535);
+    assert_eq!(frame[88..90], [64, 0x80], "an on-link prefix");
     host.apply(&policy).unwrap();
     let frame = host.machine("blue-1").receive();
     assert_eq!(advertisement(&frame), 0);
+    assert_eq!(
+        frame.len(),
+        14 + 40 + 16 + 8,
+        "nothing but the router's own MAC address"
+    );
 }
 
 /// The question for a next hop, and its answer, as workers tell them.

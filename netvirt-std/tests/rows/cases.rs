@@ -2,6 +2,7 @@
 
 use netvirt_core::MacAddress;
 
+use crate::case_rewrite::GREEN;
 use crate::networks::network::*;
 use crate::networks::packets::*;
 
@@ -20,20 +21,20 @@ type Cases = fn() -> Vec<Case>;
 pub const SECTIONS: [(&str, Cases); 6] = [
     ("1.2", fields),
     ("1.5", reception),
-    ("1.7", rewrite),
+    ("1.7", crate::case_rewrite::rewrite),
     ("2", proxies),
     ("3", walks),
-    ("6", threats),
+    ("6", crate::case_threats::threats),
 ];
 
 /// The frames of a section in the making.
-struct Section {
-    network: Network,
-    cases: Vec<Case>,
+pub struct Section {
+    pub network: Network,
+    pub cases: Vec<Case>,
 }
 
 impl Section {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             network: Network::standard(),
             cases: vec![],
@@ -41,7 +42,7 @@ impl Section {
     }
 
     /// From a machine, on its host.
-    fn from(&mut self, row: &'static str, machine: &str, frame: Vec<u8>) {
+    pub fn from(&mut self, row: &'static str, machine: &str, frame: Vec<u8>) {
         let host = ["host-1", "host-2"][self.network.machine(machine).host as usize - 1];
         let names = ["blue-a", "blue-b", "red-a", "green-a", "green-b", "gate"];
         let written = machine.replace(' ', "-");
@@ -55,7 +56,7 @@ impl Section {
     }
 
     /// From the provider network to a host.
-    fn wire(&mut self, row: &'static str, host: usize, frame: Vec<u8>) {
+    pub fn wire(&mut self, row: &'static str, host: usize, frame: Vec<u8>) {
         self.cases.push(Case {
             row,
             host: ["host-1", "host-2"][host - 1],
@@ -65,28 +66,28 @@ impl Section {
     }
 
     /// From blue a's host to blue b's in a tunnel, changed in its outer headers.
-    fn tunnel(&mut self, row: &'static str, change: impl FnOnce(&mut Tunnel)) {
+    pub fn tunnel(&mut self, row: &'static str, change: impl FnOnce(&mut Tunnel)) {
         let inner = self.datagram(0).frame();
         self.inside(row, change, &inner);
     }
 
     /// The same around another frame.
-    fn inside(&mut self, row: &'static str, change: impl FnOnce(&mut Tunnel), inner: &[u8]) {
+    pub fn inside(&mut self, row: &'static str, change: impl FnOnce(&mut Tunnel), inner: &[u8]) {
         let tunnel = self.network.tunnel(1, 2, BLUE_1).with(change);
         self.wire(row, 2, tunnel.wrap(inner));
     }
 
     /// Blue a's datagram to blue b.
-    fn datagram(&self, version: usize) -> Packet {
+    pub fn datagram(&self, version: usize) -> Packet {
         self.network.datagram("blue a", "blue b", version)
     }
 
-    fn mac(&self, machine: &str) -> MacAddress {
+    pub fn mac(&self, machine: &str) -> MacAddress {
         self.network.machine(machine).mac
     }
 }
 
-fn over_ipv6(tunnel: &mut Tunnel) {
+pub fn over_ipv6(tunnel: &mut Tunnel) {
     (tunnel.source, tunnel.destination) = (ip("fd00:4::11"), ip("fd00:4::22"));
 }
 
@@ -264,172 +265,11 @@ fn reception() -> Vec<Case> {
     section.cases
 }
 
-/// Green a and green b: customer addresses, then provider addresses.
-const GREEN: [[&str; 4]; 2] = [
-    ["10.0.0.5", "10.0.0.7", "192.168.4.105", "192.168.4.207"],
-    [
-        "2001:db8:1::5",
-        "2001:db8:1::7",
-        "fd00:4::105",
-        "fd00:4::207",
-    ],
-];
-
-fn summed(packet: Packet) -> Packet {
+pub fn summed(packet: Packet) -> Packet {
     packet.with(|packet| {
         let (source, destination) = (packet.source, packet.destination);
         fill_transport(source, destination, packet.protocol, &mut packet.transport);
     })
-}
-
-impl Section {
-    /// From green a, and as it comes to green b from another host: `finish` does what remains to be done to either.
-    fn green(
-        &mut self,
-        row: &'static str,
-        version: usize,
-        (protocol, transport): (u8, &[u8]),
-        finish: impl Fn(Packet) -> Packet,
-    ) {
-        let [source, destination, outer_source, outer_destination] = GREEN[version];
-        let inner = Packet::raw(source, destination, protocol, transport);
-        let inner = inner.between(self.mac("green a"), self.mac("green b"));
-        self.from(row, "green a", finish(inner).frame());
-        let outer = Packet::raw(outer_source, outer_destination, protocol, transport);
-        let outer = outer.between(host_mac(1), host_mac(2));
-        self.wire(row, 2, finish(outer).frame());
-    }
-}
-
-fn rewrite() -> Vec<Case> {
-    let mut section = Section::new();
-    let udp = Packet::udp("0.0.0.0", "0.0.0.0", b"hello, hnv").transport;
-    let tcp = Packet::tcp("0.0.0.0", "0.0.0.0", b"hello, hnv").transport;
-    let echo = Packet::echo("0.0.0.0", "0.0.0.0", b"hello, hnv").transport;
-    let echo_ipv6 = Packet::echo("::", "::", b"hello, hnv").transport;
-    for version in 0..2 {
-        section.green("1.7-3", version, (17, &udp), summed);
-        section.green("1.7-4-tcp", version, (6, &tcp), summed);
-        section.green(
-            "1.7-4-tcp",
-            version,
-            (33, &[udp.as_slice(), &[0; 8]].concat()),
-            summed,
-        );
-        section.green("1.7-4-udp", version, (17, &udp), summed);
-        section.green("1.7-4-udp", version, (136, &udp), summed);
-        section.green(
-            "1.7-4-an-absent-udp-checksum",
-            version,
-            (17, &udp),
-            |packet| packet.with(|packet| packet.transport[6..8].fill(0)),
-        );
-        section.green("1.7-4-a-wrong-checksum", version, (6, &tcp), |packet| {
-            summed(packet).with(|packet| packet.transport[17] ^= 0x55)
-        });
-        for protocol in [132, 50, 47, 4, 41, 2] {
-            let payload = b"payload of another protocol";
-            section.green("1.7-4-sctp", version, (protocol, payload), |packet| packet);
-        }
-    }
-    section.green("1.7-4-icmp", 0, (1, &echo), summed);
-    section.green("1.7-4-icmpv6", 1, (58, &echo_ipv6), summed);
-    for protocol in [89, 103] {
-        section.green(
-            "1.7-4-routing-protocols",
-            1,
-            (protocol, &[0; 24]),
-            |packet| packet,
-        );
-    }
-    for version in 0..2 {
-        section.green("1.7-6", version, (17, &udp), |packet| {
-            summed(packet).with(|packet| packet.fragment = 0x2000)
-        });
-        section.green("1.7-6", version, (17, b"the rest"), |packet| {
-            packet.with(|packet| packet.fragment = 0x0002)
-        });
-        section.green("1.7-6", version, (6, &tcp[..17]), |packet| {
-            packet.with(|packet| packet.fragment = 0x2000)
-        });
-        section.green("1.7-6", version, (6, &tcp), |packet| {
-            packet.with(|packet| packet.fragment = 0x2001)
-        });
-    }
-    for options in [
-        &[131, 7, 4, 10, 0, 0, 1, 0][..],
-        &[7, 7, 4, 10, 0, 0, 1, 0],
-        &[0x94, 4, 0, 0],
-    ] {
-        section.green("1.7-7", 0, (17, &udp), |packet| {
-            summed(packet.with(|packet| packet.ipv4_options = options.to_vec()))
-        });
-    }
-    for header in [[0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 4, 1, 0, 0, 0, 0]] {
-        section.green("1.7-7", 1, (17, &udp), |packet| {
-            summed(packet.with(|packet| packet.extensions = vec![(43, header.to_vec())]))
-        });
-    }
-    for version in 0..2 {
-        section.green("1.7-8", version, (17, &udp), |packet| {
-            summed(packet.with(|packet| {
-                packet.traffic_class = 0xbb;
-                packet.hop_limit = 1;
-                packet.identification = 0xbeef;
-            }))
-        });
-    }
-    let mut other = section.network.datagram("green a", "green b", 0).frame();
-    other[12..14].copy_from_slice(&[0x88, 0xcc]);
-    section.from("1.7-not-carried", "green a", other);
-    quotes(&mut section);
-    let tagged = section.network.datagram("green a", "green b", 0);
-    let tagged = tagged.with(|packet| packet.tags = vec![(0x8100, 5)]);
-    section.from("1.7-not-carried", "green a", tagged.frame());
-    for source in ["192.168.4.206", "192.168.4.11", "203.0.113.1", "224.0.0.1"] {
-        let wire = Packet::udp(source, "192.168.4.207", b"hello, hnv");
-        let wire = wire.between(host_mac(1), host_mac(2));
-        section.wire("1.7-inbound", 2, wire.frame());
-    }
-    section.cases
-}
-
-/// ICMP errors: green b tells green a of a's packet, a router of the provider network tells of it as it was on the wire,
-/// whole and cut short, and some quote what nobody can have sent.
-fn quotes(section: &mut Section) {
-    let (a, b) = (section.mac("green a"), section.mac("green b"));
-    for (version, router) in ["192.168.99.1", "fd00:99::1"].into_iter().enumerate() {
-        let [from, to, outer_from, outer_to] = GREEN[version];
-        let stranger = ["10.0.0.99", "2001:db8:1::99"][version];
-        // Port unreachable, and too big for a link that carries 1400 bytes.
-        let (protocol, unreachable) = [
-            (1, [3, 3, 0, 0, 0, 0, 0, 0]),
-            (58, [1, 4, 0, 0, 0, 0, 0, 0]),
-        ][version];
-        let too_big = [[3, 4, 0, 0, 0, 0, 5, 120], [2, 0, 0, 0, 0, 0, 5, 120]][version];
-        let error = |source: &str, destination: &str, header: &[u8], quote: &[u8]| {
-            let message = [header, quote].concat();
-            summed(Packet::raw(source, destination, protocol, &message))
-        };
-        let quoted = |source, destination| {
-            let packet = Packet::udp(source, destination, b"hello, hnv");
-            packet.ip_packet()
-        };
-        let whole = quoted(from, to);
-        let header = whole.len() - 18;
-        for quote in [&whole[..], &whole[..header + 8], &whole[..header - 1]] {
-            let frame = error(to, from, &unreachable, quote).between(b, a);
-            section.from("1.7-5", "green b", frame.frame());
-        }
-        let frame = error(to, from, &unreachable, &quoted(stranger, to)).between(b, a);
-        section.from("1.7-5", "green b", frame.frame());
-        let on_the_wire = quoted(outer_from, outer_to);
-        for quote in [&on_the_wire, &quoted(outer_from, router)] {
-            let frame = error(router, outer_from, &too_big, quote);
-            let frame = frame.between(host_mac(2), host_mac(1));
-            section.wire("1.7-5", 1, frame.frame());
-        }
-    }
 }
 
 fn proxies() -> Vec<Case> {
@@ -593,70 +433,5 @@ fn walks() -> Vec<Case> {
         section.from("3-10", "blue a", frame.clone());
         section.inside("3-10", |_| {}, &frame);
     }
-    section.cases
-}
-
-fn threats() -> Vec<Case> {
-    let mut section = Section::new();
-    let (a, b) = (section.mac("blue a"), section.mac("blue b"));
-    let stolen = section.network.datagram("red a", "red b", 0).frame();
-    let forged = section.network.tunnel(1, 2, RED_1).gre(&stolen);
-    for (destination, mac) in [("10.0.0.7", b), ("192.168.4.22", ROUTER)] {
-        let packet = Packet::raw("10.0.0.5", destination, 47, &forged).between(a, mac);
-        section.from("6-forged-vsid", "blue a", packet.frame());
-    }
-    for source in ["192.168.4.33", "203.0.113.7"] {
-        section.tunnel("6-forged-host", |tunnel| tunnel.source = ip(source));
-    }
-    let near = section.network.datagram("blue near a", "blue b", 0);
-    section.from("6-spoofed-inside", "blue a", near.frame());
-    let other_mac = near.with(|packet| packet.source_mac = a);
-    section.from("6-spoofed-inside", "blue a", other_mac.frame());
-    section.inside("6-spoofed-inside", |_| {}, &other_mac.frame());
-    let red = section.network.datagram("red a", "red b", 0).frame();
-    section.inside("6-foreign-domain", |_| {}, &red);
-    let mut nested = section.datagram(0);
-    for _ in 0..3 {
-        let gre = section.network.tunnel(1, 2, BLUE_1).gre(&nested.frame());
-        nested = Packet::raw("10.0.0.5", "10.0.0.7", 47, &gre).between(a, b);
-        section.inside("6-nested", |_| {}, &nested.frame());
-    }
-    let frame = section.datagram(0).frame();
-    for length in [4, 20, 40] {
-        section.from("6-short", "blue a", frame[..length].to_vec());
-        section.inside("6-short", |tunnel| tunnel.padding = 50, &frame[..length]);
-    }
-    let padded = section
-        .datagram(0)
-        .with(|packet| packet.padding = 70)
-        .frame();
-    section.from("6-padding", "blue a", padded.clone());
-    section.inside("6-padding", |tunnel| tunnel.padding = 30, &padded);
-    for protocol in [0, 255] {
-        let odd = Packet::raw("10.0.0.5", "10.0.0.7", protocol, &[0x2a; 8]).between(a, b);
-        section.from("6-odd-protocols", "blue a", odd.frame());
-    }
-    for fragment in [0x0004, 0x2002, 0x2002, 0x1fff] {
-        let cut = section
-            .datagram(0)
-            .with(|packet| packet.fragment = fragment);
-        section.from("6-fragments", "blue a", cut.frame());
-    }
-    for sum in [[0, 0], [0xff, 0xff]] {
-        let packet = section.datagram(0);
-        let packet = packet.with(|packet| packet.transport[6..8].copy_from_slice(&sum));
-        section.from("6-checksums", "blue a", packet.frame());
-    }
-    section.from(
-        "6-neighbours",
-        "blue a",
-        arp_request((a, "10.0.0.7"), "10.0.0.7"),
-    );
-    let mut helper = vec![1, 0x80, 0xc2, 0, 0, 0x0e];
-    helper.extend(a.0);
-    helper.extend([0x88, 0xcc, 2, 7, 4, 6, 6, 0, 0, 0, 5]);
-    section.from("6-helpers", "blue a", helper.clone());
-    section.wire("6-helpers", 2, helper);
-    section.tunnel("6-sequence", |tunnel| tunnel.gre_flags = 0x3000);
     section.cases
 }

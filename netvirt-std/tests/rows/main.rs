@@ -3,6 +3,8 @@
 //!
 //! `UPDATE=1 cargo test -p netvirt-std --test rows` writes captures and stories anew; what changed is then to be read.
 
+mod case_rewrite;
+mod case_threats;
 mod cases;
 #[path = "../../../netvirt-core/tests/support/mod.rs"]
 mod networks;

@@ -31,10 +31,7 @@ pub(super) fn of_packet(
         return Err(DropReason::TinyFragment);
     }
     check_reach(frame, facts, end)?;
-    let is_partial = frame
-        .offload
-        .checksum
-        .is_some_and(|partial| partial.start.wrapping_add(partial.offset) == at);
+    let is_partial = frame.offload.completes(at);
     Ok(match facts.protocol {
         // Nothing but the message is summed, and whoever completes the checksum will see it as it then is.
         protocol::ICMP if is_partial => TransportChecksum::None,

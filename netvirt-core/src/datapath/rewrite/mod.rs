@@ -4,22 +4,25 @@
 mod checksum;
 mod quote;
 
+use core::time::Duration;
+
 use self::quote::QuotedPacket;
 use super::frame::{Frame, Ingress};
 use super::inbound::is_unicast;
 use super::job::{Heading, Job};
 use super::outbound::Departure;
 use super::reason::DropReason;
-use super::refusal::Refusal;
-use super::resolve;
+use super::refusal::{Refusal, may_tell_error};
 use super::verdict::{Outcome, Punt, Verdict};
+use super::{path_mtu, resolve};
 use crate::address::{AddressBits, Family, HostId, MacAddress, PortId, UplinkId};
 use crate::checksum::Delta;
 use crate::counters::Event;
 use crate::edit::{Edit, Ethernet, Link, Push, Quote, Rewrite};
+use crate::limit::PortLimits;
 use crate::policy::{Domain, HostAddress, Location, Policy, Record, Route, RouteKind, Settings};
 use crate::trace::{Observer, Step, Unobserved};
-use crate::wire::{Facts, Tag};
+use crate::wire::{Facts, Fragment, IcmpHeader, Tag};
 
 /// Sends a packet whose two records both say rewrite.
 #[inline(always)]
@@ -38,7 +41,7 @@ pub(super) fn send<'p>(
     if source.provider == 0 {
         return Err(DropReason::NoPath.into());
     }
-    let size = departure.fit(path.template.mtu(), verdict)?;
+    let size = departure.fit(path.template.mtu())?;
     let push = Push::Link(Link {
         template: path.template,
         source: source.uses_vm_mac().then_some(source.mac),
@@ -190,6 +193,25 @@ pub(super) fn conclude<'p>(
     }
 }
 
+/// Refuses an error of a router of the provider network if its receiver was told as many errors as its port's limit allows:
+/// to a machine they are all its gateway's.
+#[inline(always)]
+pub(super) fn limit_router_errors(
+    policy: &Policy<'_>,
+    limits: &mut [PortLimits],
+    now: Duration,
+    verdict: &Verdict<'_>,
+) -> Result<(), DropReason> {
+    if verdict.events.contains(Event::RouterError)
+        && let Outcome::Deliver { port, .. } = verdict.outcome
+        && let Some(settings) = policy.settings()
+        && !may_tell_error(settings, limits, port, now)
+    {
+        return Err(DropReason::ErrorLimit);
+    }
+    Ok(())
+}
+
 /// A rewritten packet for a machine that this host knows.
 struct Arrival<'a, 'p, 's> {
     job: &'a Job,
@@ -262,7 +284,12 @@ impl<'p> Arrival<'_, 'p, '_> {
     ) -> Result<(), DropReason> {
         let facts = &self.job.facts;
         let (family, router) = (self.family, facts.source_address);
-        if !quote::is_error(self.frame, facts)? || !is_unicast(family, router) {
+        let icmp = IcmpHeader::read(self.frame.window, facts);
+        if !quote::is_error(self.frame, facts)?
+            || !icmp.is_none_or(|icmp| path_mtu::is_believable(&icmp, family))
+            || !is_unicast(family, router)
+            || facts.fragment != Fragment::Whole
+        {
             return Err(DropReason::SrcPaUnknown);
         }
         if self.policy.own_address(family, router).is_some() {
@@ -282,9 +309,11 @@ impl<'p> Arrival<'_, 'p, '_> {
                     return Err(DropReason::IcmpInnerUnknown);
                 }
                 let to = self.find_quoted(quoted.destination, destination, None, observer)?;
-                Ok(quoted.readdressed(destination.address(), to.address()))
+                let quote = quoted.readdressed(destination.address(), to.address());
+                quoted.without_extensions(self.frame, facts, quote)
             },
         )?;
+        verdict.events.insert(Event::RouterError);
         self.deliver(
             port,
             destination,
@@ -311,7 +340,9 @@ impl<'p> Arrival<'_, 'p, '_> {
             source: sender,
             ethertype: facts.ethertype,
         });
+        let cut = rewrite.quote.map_or(0, |quote| u32::from(quote.cut));
         let edit = Edit {
+            end: facts.end.wrapping_sub(cut),
             rewrite: Some(rewrite),
             ..self.edit(push)
         };
@@ -351,7 +382,8 @@ impl<'p> Arrival<'_, 'p, '_> {
             .and_then(Route::gateway)
     }
 
-    /// Sends the packet after a machine that moved, as it is but for the hop that this takes.
+    /// Sends the packet after a machine that moved, as it is but for the hop that this takes. Nobody is told if it does not
+    /// fit: its sender's gateway is on another host.
     #[cold]
     #[inline(never)]
     fn redirect(&self, host: HostId, verdict: &mut Verdict<'p>) -> Result<(), DropReason> {
@@ -369,8 +401,7 @@ impl<'p> Arrival<'_, 'p, '_> {
         }
         let path = resolve::rewrite_path(self.policy, host, self.family)?;
         let mtu = path.template.mtu();
-        let fragmentation =
-            resolve::fit(facts, &self.frame.offload, mtu, verdict).map_err(Refusal::reason)?;
+        let fragmentation = resolve::fit(self.frame, facts, mtu).map_err(Refusal::reason)?;
         verdict.events.insert(Event::Redirect);
         let push = Push::Link(Link {
             template: path.template,

@@ -2,24 +2,20 @@
 
 use super::checksum;
 use crate::address::{AddressBits, Family};
-use crate::checksum::Delta;
+use crate::checksum::{Delta, sum};
 use crate::datapath::frame::Frame;
 use crate::datapath::reason::DropReason;
 use crate::edit::{Quote, TransportChecksum};
-use crate::wire::{Facts, IcmpHeader, Malformed, Network, icmpv4, icmpv6, parse_quoted, protocol};
+use crate::wire::{Facts, IcmpHeader, Malformed, Network, icmp_kind, icmpv4, icmpv6, parse_quoted};
 
 /// Whether a packet is an ICMP error. A later fragment starts with anything.
 #[inline(always)]
 pub(super) fn is_error(frame: &Frame<'_>, facts: &Facts) -> Result<bool, DropReason> {
-    let is_icmp = matches!(
-        (facts.network, facts.protocol),
-        (Network::Ipv4, protocol::ICMP) | (Network::Ipv6, protocol::ICMPV6)
-    );
-    if !is_icmp || !facts.has_transport() {
+    if !facts.is_icmp() || !facts.has_transport() {
         return Ok(false);
     }
-    match facts.transport(frame.window).first() {
-        Some(&kind) => is_error_kind(facts.network, kind),
+    match icmp_kind(frame.window, facts) {
+        Some(kind) => is_error_kind(facts.network, kind),
         None if facts.transport_length() == 0 => Err(DropReason::TinyFragment),
         None => Err(DropReason::Truncated),
     }
@@ -43,6 +39,8 @@ pub(super) struct QuotedPacket {
     pub destination: AddressBits,
     network: u16,
     transport: TransportChecksum,
+    /// Where it ends, and where extensions of the error start if it has some.
+    end: u32,
 }
 
 impl QuotedPacket {
@@ -84,6 +82,7 @@ impl QuotedPacket {
             destination: quoted.destination_address,
             network: quoted.network_offset,
             transport: checksum::of_quoted(frame, facts, &quoted)?,
+            end,
         })
     }
 
@@ -100,7 +99,42 @@ impl QuotedPacket {
             delta: Delta::between(self.source, *source)
                 + Delta::between(self.destination, *destination),
             transport: self.transport,
+            cut: 0,
+            cut_delta: Delta::NONE,
         }
+    }
+
+    /// The change of its addresses, and the loss of the extensions behind it: they tell of the network that the error was made
+    /// in (RFC 4950, RFC 5837).
+    pub fn without_extensions<'p>(
+        &self,
+        frame: &Frame<'_>,
+        facts: &Facts,
+        quote: Quote<'p>,
+    ) -> Result<Quote<'p>, DropReason> {
+        let cut = facts.end.saturating_sub(self.end) as u16;
+        if cut == 0 {
+            return Ok(quote);
+        }
+        let lost = frame
+            .window
+            .get(self.end as usize..facts.end as usize)
+            .ok_or(DropReason::Truncated)?;
+        let header = IcmpHeader::read(frame.window, facts).ok_or(DropReason::Truncated)?;
+        let [first, second, ..] = header.rest;
+        let length = facts.transport_length() as u16;
+        let headers = match facts.network {
+            Network::Ipv6 => {
+                Delta::of_words(u16::from_be_bytes([first, second]), u16::from(second))
+                    + Delta::of_words(length, length.wrapping_sub(cut))
+            }
+            _ => Delta::of_words(u16::from(second), 0),
+        };
+        Ok(Quote {
+            cut,
+            cut_delta: headers + Delta::of_words(sum(lost), 0),
+            ..quote
+        })
     }
 }
 

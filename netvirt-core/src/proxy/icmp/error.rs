@@ -6,7 +6,7 @@ use crate::checksum::{add, pseudo_header, sum};
 use crate::datapath::{DropReason, Frame};
 use crate::edit::NoRoom;
 use crate::policy::{Policy, PortEntry, Settings};
-use crate::wire::{Facts, Fragment, IcmpHeader, icmpv4, icmpv6, protocol};
+use crate::wire::{Facts, IcmpHeader, icmp_kind, icmpv4, icmpv6, protocol};
 
 /// An ICMP error is no longer than what every host takes: with IPv4 the 576 bytes of RFC 1812 §4.3.2.3, with IPv6 the
 /// least MTU (RFC 4443 §2.4 (c)).
@@ -90,7 +90,11 @@ pub(crate) fn error(
     problem: Problem,
 ) -> Option<IcmpError> {
     let family = facts.family()?;
-    if facts.fragment == Fragment::Later || is_error(frame, facts) {
+    let is_broadcast = family == Family::Ipv4
+        && policy
+            .directed_broadcast(entry.subnet, facts.destination_address)
+            .is_some();
+    if is_broadcast || may_be_error(frame, facts, family) {
         return None;
     }
     let source = gateway_of(policy, entry, family, facts.source_address)?;
@@ -109,14 +113,13 @@ pub(crate) fn error(
     })
 }
 
-/// Whether a packet is an ICMP error itself, or may be one.
-fn is_error(frame: &Frame<'_>, facts: &Facts) -> bool {
-    let kind = facts.transport(frame.window).first();
-    match facts.protocol {
-        protocol::ICMP => kind.is_none_or(|kind| icmpv4::is_error(*kind)),
-        protocol::ICMPV6 => kind.is_none_or(|kind| icmpv6::is_error(*kind)),
-        _ => false,
-    }
+/// Whether a packet is an ICMP error itself, or does not show that it is none.
+fn may_be_error(frame: &Frame<'_>, facts: &Facts, family: Family) -> bool {
+    let is_error = match family {
+        Family::Ipv4 => icmpv4::is_error,
+        Family::Ipv6 => icmpv6::is_error,
+    };
+    !facts.has_transport() || facts.is_icmp() && icmp_kind(frame.window, facts).is_none_or(is_error)
 }
 
 /// The gateway of the prefix that holds the sender, or of the subnet's first: a gateway's guest is in none.

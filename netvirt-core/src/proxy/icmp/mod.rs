@@ -15,7 +15,7 @@ use crate::checksum;
 use crate::datapath::Frame;
 use crate::edit::NoRoom;
 use crate::policy::Settings;
-use crate::wire::{EthernetHeader, Facts, Network, icmpv4, protocol};
+use crate::wire::{EthernetHeader, Facts, Network, icmp_kind, icmpv4, protocol};
 
 /// TTL and hop limit of packets that the gateway makes.
 const HOP_LIMIT: u8 = 64;
@@ -28,10 +28,7 @@ pub(crate) fn is_router_link_local(family: Family, address: AddressBits) -> bool
 /// Whether an IPv4 packet tells its receiver of a shorter way (RFC 792): that is for the distributed router to know.
 #[inline(always)]
 pub(crate) fn is_redirect(frame: &Frame<'_>, facts: &Facts) -> bool {
-    facts.protocol == protocol::ICMP
-        && facts.network == Network::Ipv4
-        && facts.has_transport()
-        && facts.transport(frame.window).first() == Some(&icmpv4::REDIRECT)
+    facts.network == Network::Ipv4 && icmp_kind(frame.window, facts) == Some(icmpv4::REDIRECT)
 }
 
 /// The headers of an ICMP packet that the gateway makes.
