@@ -1,5 +1,8 @@
 //! What attackers try, from a machine, from the provider network and over time, and that it gets them nothing.
 
+use std::collections::BTreeMap;
+
+use netvirt_core::checksum::sum;
 use netvirt_core::datapath::*;
 use netvirt_core::offload::*;
 use netvirt_core::policy::*;
@@ -194,13 +197,23 @@ fn spec_6_short_windows_hold_all_that_is_read_or_nothing_is_decided() {
                     window: &bytes[..window],
                     ..Frame::whole(ingress, bytes)
                 };
+                host.counted();
                 let verdict = host.worker.process(host.policies.live(), &partly, host.now);
-                let is_carried = verdict.edit().is_some();
-                let is_refused = verdict.reason == Some(DropReason::Truncated);
-                assert!(
-                    is_carried || is_refused || verdict.reason == Some(DropReason::InnerL2),
-                    "{verdict:?}"
-                );
+                let vsid = verdict.vsid.map(Vsid::get);
+                let expected = match (verdict.reason, &verdict.outcome) {
+                    (None, Outcome::Transmit { .. }) => {
+                        counted_from_port("transmitted", 0, BLUE_1, bytes.len())
+                    }
+                    (None, Outcome::Deliver { .. }) => counted_to_port(0, BLUE_1, bytes.len()),
+                    (Some(DropReason::Truncated), _) if matches!(ingress, Ingress::Port(_)) => {
+                        counted_refused(DropReason::Truncated, 0, BLUE_1, bytes.len())
+                    }
+                    (Some(reason @ (DropReason::Truncated | DropReason::InnerL2)), _) => {
+                        counted_refused_uplink(reason, vsid, bytes.len())
+                    }
+                    _ => panic!("{verdict:?}"),
+                };
+                assert_eq!(host.counted(), expected);
             }
         }
     }
@@ -247,21 +260,64 @@ fn spec_6_odd_protocols_are_decided_by_addresses_like_any_other() {
     }
 }
 
+/// What of a frame is counted for the whole host.
+fn counters_of(fate: &Fate) -> Vec<String> {
+    let fate = match fate {
+        Fate::Delivered(..) => "delivered",
+        Fate::Transmitted(..) => "transmitted",
+        Fate::Punted(_) => "punted",
+        Fate::Dropped(reason) => {
+            return ["received", "dropped", reason.name()]
+                .map(str::to_owned)
+                .into();
+        }
+        other => panic!("{other:?}"),
+    };
+    ["received", fate].map(str::to_owned).into()
+}
+
 #[test]
 fn spec_6_traffic_of_many_flows_leaves_nothing_behind() {
     let (mut sender, mut receiver) = hosts();
     let before = [&sender, &receiver].map(|host| Dump::of(host.policies.live()));
     let mut random = 0x9e37_79b9_7f4a_7c15u64;
-    for _ in 0..20_000 {
+    let specimen = blue(&[0; 8], 0).frame();
+    let wire = tunnelled(&Network::standard(), &blue(&[0; 8], 0));
+    let header = wire.len() - specimen.len();
+    let mut fates = [BTreeMap::new(), BTreeMap::new()];
+    for _ in 0..1_000_000 {
         random = random.wrapping_mul(6364136223846793005).wrapping_add(1);
-        let bytes = random.to_be_bytes();
-        let mut frame = blue(&bytes, 0).frame();
-        // Source or destination, ports, protocol: whatever the number says.
-        let at = [26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 23][usize::from(bytes[0]) % 13];
-        frame[at] = bytes[1];
-        sender.take_from_port(0, &frame);
-        let wire = Network::standard().tunnel(1, 2, BLUE_1).wrap(&frame);
-        receiver.take_from_uplink(&wire);
+        let [choice, value, ports @ .., _, _] = random.to_be_bytes();
+        // Source or destination, protocol, a byte of either: whatever the number says.
+        let at = [26, 27, 28, 29, 30, 31, 32, 33, 23][usize::from(choice) % 9];
+        let mut frame = specimen.clone();
+        frame[at] = value;
+        frame[34..38].copy_from_slice(&ports);
+        frame[24..26].fill(0);
+        let checksum = !sum(&frame[14..34]);
+        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        let mut tunnel = wire.clone();
+        tunnel[header..].copy_from_slice(&frame);
+        let taken = [
+            sender.take_from_port(0, &frame),
+            receiver.take_from_uplink(&tunnel),
+        ];
+        for (fates, fate) in fates.iter_mut().zip(taken) {
+            for counter in counters_of(&fate) {
+                *fates.entry(counter).or_insert(0) += 1;
+            }
+        }
+    }
+    for (host, fates) in [&mut sender, &mut receiver].into_iter().zip(&fates) {
+        let counted = host.counted();
+        let counted = counted
+            .split(", ")
+            .filter_map(|entry| entry.rsplit_once(' '));
+        let counted: BTreeMap<_, u64> = counted
+            .filter(|(name, _)| !name.contains(' '))
+            .map(|(name, value)| (name.to_owned(), value.parse().unwrap()))
+            .collect();
+        assert_eq!(counted, *fates);
     }
     let after = [&sender, &receiver].map(|host| Dump::of(host.policies.live()));
     assert_eq!(after, before);

@@ -1,11 +1,10 @@
 //! The transport checksum that a change of addresses changes.
 
-use crate::address::Family;
 use crate::counters::{Event, Events};
 use crate::datapath::frame::Frame;
 use crate::datapath::reason::DropReason;
 use crate::edit::{REWRITE_REACH, TransportChecksum};
-use crate::wire::{Facts, Fragment, Notes, protocol};
+use crate::wire::{Facts, Fragment, Network, Notes, protocol};
 
 /// The checksum of a packet to be rewritten. `is_error` says that it is an ICMP error.
 #[inline(always)]
@@ -84,8 +83,8 @@ fn offset_in_transport(facts: &Facts) -> Result<Option<u16>, DropReason> {
     match facts.protocol {
         protocol::TCP => Ok(Some(16)),
         protocol::UDP | protocol::UDP_LITE | protocol::DCCP => Ok(Some(6)),
-        protocol::ICMPV6 => Ok(Some(2)),
-        protocol::OSPF | protocol::PIM if facts.family() == Some(Family::Ipv6) => {
+        protocol::ICMPV6 if facts.network == Network::Ipv6 => Ok(Some(2)),
+        protocol::OSPF | protocol::PIM if facts.network == Network::Ipv6 => {
             Err(DropReason::RewriteUnsupported)
         }
         _ => Ok(None),
