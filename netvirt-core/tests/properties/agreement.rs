@@ -7,6 +7,7 @@ use netvirt_core::datapath::*;
 use netvirt_core::edit::DETACHED_ROOM;
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::*;
+use netvirt_core::proxy::Reply;
 use netvirt_core::table::{Cpu, Portable};
 use netvirt_core::trace::{Observer, Step};
 use netvirt_core::*;
@@ -301,7 +302,8 @@ proptest! {
         let lying = Frame { length, ..given.frame() };
         for frame in [whole, lying, given.frame()] {
             let verdict = host.worker.process(host.policies.live(), &frame, Duration::ZERO);
-            prop_assert_eq!(verdict.reason.is_some(), matches!(verdict.outcome, Outcome::Drop));
+            let is_refused = matches!(verdict.outcome, Outcome::Drop | Outcome::Reply(Reply::Error(_)));
+            prop_assert_eq!(verdict.reason.is_some(), is_refused);
             if let Some(edit) = verdict.edit() {
                 let mut buffer = vec![0; 80 + frame.window.len()];
                 let end = buffer.len();
