@@ -146,7 +146,7 @@ impl<'a> Ip<'a> {
         let offset = match self.protocol {
             6 => 16,
             17 | 33 | 136 => 6,
-            58 => 2,
+            58 if self.version() == 1 => 2,
             _ => return None,
         };
         let at = self.header_length + offset;

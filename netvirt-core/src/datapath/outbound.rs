@@ -8,7 +8,7 @@ use super::refusal::Refusal;
 use super::verdict::{Outcome, Punt, Verdict};
 use super::{replicate, resolve, rewrite};
 use crate::address::{Family, HostId, PortId, Vsid};
-use crate::edit::{Edit, Encapsulation, Ethernet, Fragmentation, Push, SegmentSize};
+use crate::edit::{Edit, Encapsulation, Ethernet, Push};
 use crate::policy::{Location, Policy, PortEntry, Record, Settings};
 use crate::proxy;
 use crate::trace::{Observer, Step};
@@ -183,20 +183,6 @@ fn check_gateway_source(
     }
 }
 
-/// What becomes of a packet's size.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Size {
-    pub fragmentation: Option<Fragmentation>,
-    pub segment_size: Option<SegmentSize>,
-}
-
-impl Size {
-    const AS_IT_IS: Self = Self {
-        fragmentation: None,
-        segment_size: None,
-    };
-}
-
 /// A packet whose sender is believed, on its way out.
 pub(super) struct Departure<'a, 'p, 's> {
     pub job: &'a Job,
@@ -300,7 +286,7 @@ impl<'p> Departure<'_, 'p, '_> {
                 let push = Push::Ethernet(self.inner_ethernet(heading, record));
                 verdict.outcome = Outcome::Deliver {
                     port,
-                    edit: self.edit(heading, push, Size::AS_IT_IS),
+                    edit: self.edit(heading, push),
                 };
                 Ok(())
             }
@@ -355,33 +341,22 @@ impl<'p> Departure<'_, 'p, '_> {
         }
     }
 
-    /// What becomes of the packet's size on a path that carries this many bytes.
+    /// Makes the edit one that fits a path which carries this many bytes.
     #[inline(always)]
-    pub fn fit(&self, mtu: u16) -> Result<Size, Refusal> {
+    pub fn fit(&self, mtu: u16, verdict: &mut Verdict<'_>) -> Result<(), Refusal> {
         let (frame, facts) = (self.frame, &self.job.facts);
-        let fragmentation = resolve::fit(frame, facts, mtu)?;
-        let segment_size = resolve::clamp(self.settings, frame, facts, mtu);
-        Ok(Size {
-            fragmentation,
-            segment_size,
-        })
+        resolve::fit(frame, facts, mtu, verdict)?;
+        resolve::clamp(self.settings, frame, facts, mtu, verdict);
+        Ok(())
     }
 
     /// What every edit of an outbound packet has in common.
     #[inline(always)]
-    pub fn edit(&self, heading: &Heading, push: Push<'p>, size: Size) -> Edit<'p> {
+    pub fn edit(&self, heading: &Heading, push: Push<'p>) -> Edit<'p> {
         let facts = &self.job.facts;
-        let front = Edit::front(
-            facts,
-            self.family,
-            facts.network_offset,
-            push,
-            self.frame.offload,
-        );
+        let front = Edit::front(facts, self.family, facts.network_offset, push);
         Edit {
             decrement_hop_limit: heading.is_routed,
-            segment_size: size.segment_size,
-            fragmentation: size.fragmentation,
             ..front
         }
     }
@@ -399,7 +374,6 @@ impl<'p> Departure<'_, 'p, '_> {
         let flow = Flow::of(self.settings, facts);
         let path = resolve::tunnel_path(self.policy, host, flow.hash)?;
         resolve::note_path(path.template, observer);
-        let size = self.fit(path.template.inner_mtu())?;
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
             key: heading.vsid.get() << 8 | u32::from(flow.id),
@@ -408,7 +382,7 @@ impl<'p> Departure<'_, 'p, '_> {
             flow_label: flow.label,
             inner: self.inner_ethernet(heading, record),
         });
-        resolve::leave(verdict, path, self.edit(heading, push, size));
-        Ok(())
+        resolve::leave(verdict, path, self.edit(heading, push));
+        self.fit(path.template.inner_mtu(), verdict)
     }
 }

@@ -170,9 +170,6 @@ pub(super) fn note_path(template: &Template, observer: &mut impl Observer) {
 /// Sends an edited frame along a path, or holds it until the next hop is known.
 #[inline(always)]
 pub(super) fn leave<'p>(verdict: &mut Verdict<'p>, path: Path<'p>, edit: Edit<'p>) {
-    if edit.fragmentation.is_some() {
-        verdict.events.insert(Event::Fragmented);
-    }
     verdict.outcome = Outcome::Transmit {
         uplink: path.template.uplink(),
         edit,
@@ -203,17 +200,23 @@ pub(super) fn packet_length(facts: &Facts, offload: &Offload) -> u32 {
     }
 }
 
-/// How a packet fits a path that carries packets of `mtu` bytes: as it is, or in fragments.
+/// Makes the edit of a packet one that fits a path which carries packets of `mtu` bytes.
 #[inline(always)]
 pub(super) fn fit(
     frame: &Frame<'_>,
     facts: &Facts,
     mtu: u16,
-) -> Result<Option<Fragmentation>, Refusal> {
+    verdict: &mut Verdict<'_>,
+) -> Result<(), Refusal> {
     if packet_length(facts, &frame.offload) <= u32::from(mtu) {
-        return Ok(None);
+        return Ok(());
     }
-    fragment(frame, facts, mtu).map(Some)
+    let fragmentation = fragment(frame, facts, mtu)?;
+    if let Some((edit, events)) = verdict.edit_mut() {
+        edit.fragmentation = Some(fragmentation);
+        events.insert(Event::Fragmented);
+    }
+    Ok(())
 }
 
 /// A packet that may be cut passes in fragments (RFC 791 §3.2). Segments that do not fit are their sender's to make
@@ -250,19 +253,21 @@ fn reaches_too_far(frame: &Frame<'_>, facts: &Facts) -> bool {
     offset.wrapping_add(facts.transport_length()) > u32::from(u16::MAX)
 }
 
-/// The limit to what a TCP connection may put into a packet, if this is the first packet of one and asks for more than
-/// the path carries (RFC 9293 §3.7.1).
+/// Limits what a TCP connection may put into a packet, if this is the first packet of one and asks for more than the path
+/// carries (RFC 9293 §3.7.1).
 #[inline(always)]
 pub(super) fn clamp(
     settings: &Settings,
     frame: &Frame<'_>,
     facts: &Facts,
     mtu: u16,
-) -> Option<SegmentSize> {
-    if settings.clamp_mss && facts.protocol == protocol::TCP {
-        clamped(frame, facts, mtu)
-    } else {
-        None
+    verdict: &mut Verdict<'_>,
+) {
+    if settings.clamp_mss
+        && facts.protocol == protocol::TCP
+        && let Some((edit, _)) = verdict.edit_mut()
+    {
+        edit.segment_size = clamped(frame, facts, mtu);
     }
 }
 

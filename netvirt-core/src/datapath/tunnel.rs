@@ -279,7 +279,7 @@ impl<'p> Arrival<'_, 'p, '_> {
 
     #[inline(always)]
     fn edit(&self, pull: u16, push: Push<'p>) -> Edit<'p> {
-        Edit::front(&self.job.facts, self.family, pull, push, self.frame.offload)
+        Edit::front(&self.job.facts, self.family, pull, push)
     }
 
     /// Law: a receiver believes an inner source only if policy says that it lives on the host which owns the
@@ -443,9 +443,6 @@ impl<'p> Arrival<'_, 'p, '_> {
         }
         let path = resolve::tunnel_path(self.policy, host, 0)?;
         resolve::note_path(path.template, observer);
-        let mtu = path.template.inner_mtu();
-        let fragmentation = resolve::fit(self.frame, facts, mtu).map_err(Refusal::reason)?;
-        verdict.events.insert(Event::Redirect);
         let push = Push::Encapsulation(Encapsulation {
             template: path.template,
             key: outer.key,
@@ -458,11 +455,10 @@ impl<'p> Arrival<'_, 'p, '_> {
                 ethertype: facts.ethertype,
             },
         });
-        let edit = Edit {
-            fragmentation,
-            ..self.edit(facts.network_offset, push)
-        };
-        resolve::leave(verdict, path, edit);
+        resolve::leave(verdict, path, self.edit(facts.network_offset, push));
+        let mtu = path.template.inner_mtu();
+        resolve::fit(self.frame, facts, mtu, verdict).map_err(Refusal::reason)?;
+        verdict.events.insert(Event::Redirect);
         Ok(())
     }
 }

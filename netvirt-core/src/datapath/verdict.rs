@@ -7,6 +7,7 @@ use super::replicate::Replication;
 use crate::address::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 use crate::counters::Events;
 use crate::edit::Edit;
+use crate::offload::Offload;
 use crate::policy::PathId;
 use crate::proxy::Reply;
 
@@ -73,6 +74,26 @@ impl<'p> Verdict<'p> {
     pub(super) fn refuse(&mut self, reason: DropReason) {
         self.outcome = Outcome::Drop;
         self.reason = Some(reason);
+    }
+
+    /// Leaves the work beside the frame as it was received to whoever takes the edited one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn carry(&mut self, offload: Offload) {
+        if let Some((edit, _)) = self.edit_mut() {
+            edit.carry(offload);
+        }
+    }
+
+    /// The edit where it lies, and what was rare. An edit is much to move: what seldom belongs to one is added in its place.
+    #[inline(always)]
+    pub(super) const fn edit_mut(&mut self) -> Option<(&mut Edit<'p>, &mut Events)> {
+        match &mut self.outcome {
+            Outcome::Deliver { edit, .. }
+            | Outcome::Transmit { edit, .. }
+            | Outcome::Hold { edit, .. } => Some((edit, &mut self.events)),
+            Outcome::Replicate(_) | Outcome::Reply(_) | Outcome::Punt(_) | Outcome::Drop => None,
+        }
     }
 
     /// The edit, if the frame is to be edited. Each copy of a frame for many has its own.

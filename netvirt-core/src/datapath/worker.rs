@@ -6,10 +6,12 @@ use managed::ManagedSlice;
 
 use super::frame::{Frame, Ingress};
 use super::job::{Job, Stage};
+use super::refusal::Refusal;
 use super::verdict::{Outcome, Verdict};
 use super::{inbound, outbound, replicate, rewrite, tunnel};
 use crate::counters::{Counters, Events};
 use crate::limit::PortLimits;
+use crate::offload::Offload;
 use crate::policy::Policy;
 use crate::table::{Cpu, Portable};
 use crate::trace::{Observer, Unobserved};
@@ -135,26 +137,27 @@ impl<'s> Worker<'s> {
         }
         for ((job, frame), verdict) in self.jobs.iter().zip(frames).zip(verdicts) {
             let concluded = match job.stage {
-                Stage::Outbound => {
-                    let concluded = outbound::conclude(job, policy, frame, verdict, observer);
-                    if let Err(refusal) = concluded {
-                        refusal.settle(job, policy, frame, &mut self.limits, now, verdict);
-                    }
-                    Ok(())
-                }
-                Stage::Tunnel => tunnel::conclude(job, policy, frame, verdict, observer),
+                Stage::Outbound => outbound::conclude(job, policy, frame, verdict, observer),
+                Stage::Tunnel => tunnel::conclude(job, policy, frame, verdict, observer)
+                    .map_err(Refusal::Because),
                 Stage::Rewrite => rewrite::conclude(job, policy, frame, verdict, observer)
                     .and_then(|()| {
                         rewrite::limit_router_errors(policy, &mut self.limits, now, verdict)
-                    }),
-                Stage::Decided => Ok(()),
+                    })
+                    .map_err(Refusal::Because),
+                Stage::Decided => {
+                    if let Outcome::Replicate(_) = verdict.outcome {
+                        let (limits, counters) = (&mut self.limits, &mut self.counters);
+                        replicate::settle(policy, frame, limits, counters, now, verdict);
+                    }
+                    Ok(())
+                }
             };
-            if let Err(reason) = concluded {
-                verdict.refuse(reason);
+            if let Err(refusal) = concluded {
+                refusal.settle(job, policy, frame, &mut self.limits, now, verdict);
             }
-            if let Outcome::Replicate(_) = verdict.outcome {
-                let (limits, counters) = (&mut self.limits, &mut self.counters);
-                replicate::settle(policy, frame, limits, counters, now, verdict);
+            if frame.offload != Offload::NONE && job.stage != Stage::Decided {
+                verdict.carry(frame.offload);
             }
             let subnet = job.subnet_of(policy, verdict.vsid);
             self.counters.count(frame, verdict, subnet);

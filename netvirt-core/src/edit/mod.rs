@@ -176,15 +176,9 @@ pub struct Edit<'p> {
 }
 
 impl<'p> Edit<'p> {
-    /// Another front for a packet, and the end of its padding.
+    /// Another front for a packet, and the end of its padding. What is rare is added where the edit lies.
     #[inline(always)]
-    pub(crate) fn front(
-        facts: &Facts,
-        family: Family,
-        pull: u16,
-        push: Push<'p>,
-        offload: Offload,
-    ) -> Self {
+    pub(crate) fn front(facts: &Facts, family: Family, pull: u16, push: Push<'p>) -> Self {
         Self {
             pull,
             push,
@@ -195,12 +189,17 @@ impl<'p> Edit<'p> {
             rewrite: None,
             segment_size: None,
             fragmentation: None,
-            offload: offload.shifted(push.length(), pull),
+            offload: Offload::NONE,
         }
     }
 }
 
 impl Edit<'_> {
+    /// Leaves the work beside the frame as it was received to whoever takes the edited one.
+    pub(crate) fn carry(&mut self, offload: Offload) {
+        self.offload = offload.shifted(self.pushed(), self.pull);
+    }
+
     /// Bytes that are put in front.
     #[inline(always)]
     pub fn pushed(&self) -> usize {

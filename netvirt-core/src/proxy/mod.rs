@@ -14,7 +14,6 @@ use core::net::{IpAddr, Ipv6Addr};
 use crate::address::{Family, MacAddress, VlanId};
 use crate::datapath::{DropReason, Outcome, Sender};
 use crate::edit::{Edit, Ethernet, NoRoom, Push};
-use crate::offload::Offload;
 use crate::policy::{Location, NextHop, Record};
 use crate::wire::{
     ArpMessage, Facts, ListenerReport, NeighborAdvertisement, NeighborSolicitation,
@@ -182,6 +181,6 @@ fn pass_on<'p>(sender: &Sender<'p>, record: &'p Record, facts: &Facts) -> Option
         ethertype: facts.ethertype,
     });
     let family = facts.family().unwrap_or(Family::Ipv4);
-    let edit = Edit::front(facts, family, facts.network_offset, push, Offload::NONE);
+    let edit = Edit::front(facts, family, facts.network_offset, push);
     Some(Outcome::Deliver { port, edit })
 }

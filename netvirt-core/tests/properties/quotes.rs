@@ -217,7 +217,7 @@ impl Told {
         let at = match self.quoted.protocol {
             6 => 16,
             17 | 33 | 136 => 6,
-            58 => 2,
+            58 if self.version == 1 => 2,
             _ => return None,
         };
         (self.length == transport + at + 1).then_some(transport + at)

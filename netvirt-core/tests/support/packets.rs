@@ -47,18 +47,19 @@ fn pseudo_header(source: IpAddr, destination: IpAddr, protocol: u8, length: usiz
 }
 
 /// Where the checksum lies that covers the addresses, or the message.
-fn checksum_at(protocol: u8) -> Option<usize> {
+fn checksum_at(source: IpAddr, protocol: u8) -> Option<usize> {
     match protocol {
         6 => Some(16),
         17 | 33 | 136 => Some(6),
-        1 | 58 => Some(2),
+        1 => Some(2),
+        58 if source.is_ipv6() => Some(2),
         _ => None,
     }
 }
 
 /// Writes the transport checksum that belongs there; 0 becomes 0xFFFF in UDP.
 pub fn fill_transport(source: IpAddr, destination: IpAddr, protocol: u8, segment: &mut [u8]) {
-    let Some(at) = checksum_at(protocol).filter(|at| at + 2 <= segment.len()) else {
+    let Some(at) = checksum_at(source, protocol).filter(|at| at + 2 <= segment.len()) else {
         return;
     };
     segment[at..at + 2].fill(0);

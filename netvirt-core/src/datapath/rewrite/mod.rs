@@ -41,35 +41,22 @@ pub(super) fn send<'p>(
     if source.provider == 0 {
         return Err(DropReason::NoPath.into());
     }
-    let size = departure.fit(path.template.mtu())?;
     let push = Push::Link(Link {
         template: path.template,
         source: source.uses_vm_mac().then_some(source.mac),
     });
-    let rewrite = rewrite(
-        departure.frame,
-        facts,
-        source.provider_address(),
-        destination.provider_address(),
-        source.delta + destination.delta,
-        |quoted| {
-            let mut find = |address| find_quoted(departure, address, source, destination, observer);
-            let (from, to) = (find(quoted.source)?, find(quoted.destination)?);
-            Ok(quoted.readdressed(from.provider_address(), to.provider_address()))
-        },
-    )?;
-    checksum::note_absent(
-        departure.frame,
-        facts,
-        rewrite.transport,
-        &mut verdict.events,
-    );
-    let edit = Edit {
-        rewrite: Some(rewrite),
-        ..departure.edit(heading, push, size)
+    resolve::leave(verdict, path, departure.edit(heading, push));
+    let addresses = Addresses {
+        source: source.provider_address(),
+        destination: destination.provider_address(),
+        delta: source.delta + destination.delta,
     };
-    resolve::leave(verdict, path, edit);
-    Ok(())
+    readdress(departure.frame, facts, addresses, verdict, |quoted| {
+        let mut find = |address| find_quoted(departure, address, source, destination, observer);
+        let (from, to) = (find(quoted.source)?, find(quoted.destination)?);
+        Ok(quoted.readdressed(from.provider_address(), to.provider_address()))
+    })?;
+    departure.fit(path.template.mtu(), verdict)
 }
 
 /// Who has a customer address of a quoted packet: the sender or the receiver of the error, or a machine that the sender may
@@ -123,28 +110,42 @@ fn note_quoted(
     });
 }
 
-/// The change of a packet's addresses, and of those that it quotes if it is an ICMP error: these `quote` translates.
-#[inline(always)]
-fn rewrite<'p>(
-    frame: &Frame<'_>,
-    facts: &Facts,
+/// The addresses that a packet gets.
+struct Addresses<'p> {
     source: &'p AddressBits,
     destination: &'p AddressBits,
+    /// The one's-complement difference of these and those that it has.
     delta: Delta,
+}
+
+/// Changes a packet's addresses, and those that it quotes if it is an ICMP error: these `quote` translates.
+#[inline(always)]
+fn readdress<'p>(
+    frame: &Frame<'_>,
+    facts: &Facts,
+    addresses: Addresses<'p>,
+    verdict: &mut Verdict<'p>,
     quote: impl FnOnce(&QuotedPacket) -> Result<Quote<'p>, DropReason>,
-) -> Result<Rewrite<'p>, DropReason> {
+) -> Result<(), DropReason> {
     let is_error = quote::is_error(frame, facts)?;
-    Ok(Rewrite {
-        source,
-        destination,
-        delta,
-        transport: checksum::of_packet(frame, facts, is_error)?,
-        quote: if is_error {
-            Some(quote(&QuotedPacket::read(frame, facts)?)?)
-        } else {
-            None
-        },
-    })
+    let transport = checksum::of_packet(frame, facts, is_error)?;
+    let Some((edit, events)) = verdict.edit_mut() else {
+        return Ok(());
+    };
+    checksum::note_absent(frame, facts, transport, events);
+    let rewrite = edit.rewrite.insert(Rewrite {
+        source: addresses.source,
+        destination: addresses.destination,
+        delta: addresses.delta,
+        transport,
+        quote: None,
+    });
+    if is_error {
+        let quote = quote(&QuotedPacket::read(frame, facts)?)?;
+        edit.end = edit.end.wrapping_sub(u32::from(quote.cut));
+        rewrite.quote = Some(quote);
+    }
+    Ok(())
 }
 
 /// Decides a packet from the uplink that is for no provider address of the host itself.
@@ -232,7 +233,6 @@ impl<'p> Arrival<'_, 'p, '_> {
         verdict: &mut Verdict<'p>,
         observer: &mut impl Observer,
     ) -> Result<(), DropReason> {
-        let facts = &self.job.facts;
         self.check_link(
             self.policy
                 .provider_of(destination)
@@ -254,21 +254,16 @@ impl<'p> Arrival<'_, 'p, '_> {
         } else {
             &source.mac
         };
-        let rewrite = rewrite(
-            self.frame,
-            facts,
-            source.address(),
-            destination.address(),
-            -(source.delta + destination.delta),
-            |quoted| {
-                let mut find =
-                    |address| self.find_quoted(address, destination, Some(source), observer);
-                let (from, to) = (find(quoted.source)?, find(quoted.destination)?);
-                Ok(quoted.readdressed(from.address(), to.address()))
-            },
-        )?;
-        self.deliver(port, destination, sender, rewrite, verdict);
-        Ok(())
+        let addresses = Addresses {
+            source: source.address(),
+            destination: destination.address(),
+            delta: -(source.delta + destination.delta),
+        };
+        self.deliver(port, destination, sender, addresses, verdict, |quoted| {
+            let mut find = |address| self.find_quoted(address, destination, Some(source), observer);
+            let (from, to) = (find(quoted.source)?, find(quoted.destination)?);
+            Ok(quoted.readdressed(from.address(), to.address()))
+        })
     }
 
     /// An error that a router of the provider network sends, about a packet of the machine that it is for. To that machine
@@ -298,29 +293,21 @@ impl<'p> Arrival<'_, 'p, '_> {
         let gateway = self
             .gateway_of(destination)
             .ok_or(DropReason::SrcPaUnknown)?;
-        let rewrite = rewrite(
-            self.frame,
-            facts,
-            gateway,
-            destination.address(),
-            Delta::between(router, *gateway) + -destination.delta,
-            |quoted| {
-                if quoted.source != *destination.provider_address() {
-                    return Err(DropReason::IcmpInnerUnknown);
-                }
-                let to = self.find_quoted(quoted.destination, destination, None, observer)?;
-                let quote = quoted.readdressed(destination.address(), to.address());
-                quoted.without_extensions(self.frame, facts, quote)
-            },
-        )?;
+        let addresses = Addresses {
+            source: gateway,
+            destination: destination.address(),
+            delta: Delta::between(router, *gateway) + -destination.delta,
+        };
+        let sender = &self.settings.router_mac;
+        self.deliver(port, destination, sender, addresses, verdict, |quoted| {
+            if quoted.source != *destination.provider_address() {
+                return Err(DropReason::IcmpInnerUnknown);
+            }
+            let to = self.find_quoted(quoted.destination, destination, None, observer)?;
+            let quote = quoted.readdressed(destination.address(), to.address());
+            quoted.without_extensions(self.frame, facts, quote)
+        })?;
         verdict.events.insert(Event::RouterError);
-        self.deliver(
-            port,
-            destination,
-            &self.settings.router_mac,
-            rewrite,
-            verdict,
-        );
         Ok(())
     }
 
@@ -330,23 +317,19 @@ impl<'p> Arrival<'_, 'p, '_> {
         port: PortId,
         destination: &'p Record,
         sender: &'p MacAddress,
-        rewrite: Rewrite<'p>,
+        addresses: Addresses<'p>,
         verdict: &mut Verdict<'p>,
-    ) {
+        quote: impl FnOnce(&QuotedPacket) -> Result<Quote<'p>, DropReason>,
+    ) -> Result<(), DropReason> {
         let facts = &self.job.facts;
-        checksum::note_absent(self.frame, facts, rewrite.transport, &mut verdict.events);
         let push = Push::Ethernet(Ethernet {
             destination: &destination.mac,
             source: sender,
             ethertype: facts.ethertype,
         });
-        let cut = rewrite.quote.map_or(0, |quote| u32::from(quote.cut));
-        let edit = Edit {
-            end: facts.end.wrapping_sub(cut),
-            rewrite: Some(rewrite),
-            ..self.edit(push)
-        };
+        let edit = self.edit(push);
         verdict.outcome = Outcome::Deliver { port, edit };
+        readdress(self.frame, facts, addresses, verdict, quote)
     }
 
     /// Who has a provider address of a quoted packet: the receiver or the sender of the error, or a machine that the receiver
@@ -400,32 +383,25 @@ impl<'p> Arrival<'_, 'p, '_> {
             return Err(DropReason::TtlExceeded);
         }
         let path = resolve::rewrite_path(self.policy, host, self.family)?;
-        let mtu = path.template.mtu();
-        let fragmentation = resolve::fit(self.frame, facts, mtu).map_err(Refusal::reason)?;
-        verdict.events.insert(Event::Redirect);
         let push = Push::Link(Link {
             template: path.template,
             source: None,
         });
         let edit = Edit {
             decrement_hop_limit: true,
-            fragmentation,
             ..self.edit(push)
         };
         resolve::leave(verdict, path, edit);
+        let mtu = path.template.mtu();
+        resolve::fit(self.frame, facts, mtu, verdict).map_err(Refusal::reason)?;
+        verdict.events.insert(Event::Redirect);
         Ok(())
     }
 
     #[inline(always)]
     fn edit(&self, push: Push<'p>) -> Edit<'p> {
         let facts = &self.job.facts;
-        Edit::front(
-            facts,
-            self.family,
-            facts.network_offset,
-            push,
-            self.frame.offload,
-        )
+        Edit::front(facts, self.family, facts.network_offset, push)
     }
 
     #[inline(always)]
