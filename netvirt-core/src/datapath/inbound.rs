@@ -22,16 +22,18 @@ pub(super) fn begin(
     verdict: &mut Verdict<'_>,
     observer: &mut impl Observer,
 ) -> Result<Stage, DropReason> {
-    let facts = match wire::parse(frame.window, frame.length, 0) {
-        Ok(facts) => facts,
-        Err(Malformed::Truncated) => return Err(DropReason::Truncated),
-        Err(_) => return Err(DropReason::OuterMalformed),
-    };
-    observer.note(|| Step::Parsed(facts));
+    wire::parse_into(&mut job.facts, frame.window, frame.length, 0).map_err(|malformed| {
+        match malformed {
+            Malformed::Truncated => DropReason::Truncated,
+            _ => DropReason::OuterMalformed,
+        }
+    })?;
+    let facts = &job.facts;
+    observer.note(|| Step::Parsed(*facts));
     let Some(family) = facts.family() else {
         verdict.outcome = match facts.network {
-            Network::Arp => proxy::arp::from_uplink(policy, frame, &facts, uplink)?,
-            _ if is_double_tagged_for_us(policy, &facts, uplink) => return Err(DropReason::PaVlan),
+            Network::Arp => proxy::arp::from_uplink(policy, frame, facts, uplink)?,
+            _ if is_double_tagged_for_us(policy, facts, uplink) => return Err(DropReason::PaVlan),
             _ => Outcome::Punt(Punt::NotOurs),
         };
         return Ok(Stage::Decided);
@@ -40,31 +42,30 @@ pub(super) fn begin(
         .own_address(family, facts.destination_address)
         .filter(|own| own.state.receives());
     if let Some(own) = own {
-        check_link(&facts, own, uplink)?;
+        check_link(facts, own, uplink)?;
     }
-    if proxy::ndp::is_neighbor_discovery(frame, &facts) {
-        verdict.outcome = proxy::ndp::from_uplink(policy, frame, &facts, uplink)?;
+    if proxy::ndp::is_neighbor_discovery(frame, facts) {
+        verdict.outcome = proxy::ndp::from_uplink(policy, frame, facts, uplink)?;
         return Ok(Stage::Decided);
     }
     let Some(own) = own else {
         if facts.protocol == protocol::ICMPV6
-            && let Some(query) = proxy::listener::query(policy, frame, &facts, uplink)
+            && let Some(query) = proxy::listener::query(policy, frame, facts, uplink)
         {
             verdict.outcome = query;
             return Ok(Stage::Decided);
         }
-        frame.check_offload(&facts)?;
-        job.facts = facts;
+        frame.check_offload(facts)?;
         job.look_up_rewritten(policy, family);
         return Ok(Stage::Rewrite);
     };
-    check_header(policy, frame, &facts, own, family)?;
+    check_header(policy, frame, facts, own, family)?;
     if facts.protocol != protocol::GRE {
-        let told = path_mtu::told(policy, frame, &facts, family);
+        let told = path_mtu::told(policy, frame, facts, family);
         verdict.outcome = Outcome::Punt(told.unwrap_or(Punt::HostStack));
         return Ok(Stage::Decided);
     }
-    tunnel::begin(job, policy, frame, &facts, family, verdict, observer)
+    tunnel::begin(job, policy, frame, family, verdict, observer)
 }
 
 /// Behind two tags nothing is read, but no provider address has two.

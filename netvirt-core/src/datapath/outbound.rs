@@ -36,12 +36,13 @@ pub(super) fn begin<'p>(
         return Ok(Stage::Decided);
     };
     verdict.vsid = Some(vsid);
-    let facts = match wire::parse(frame.window, frame.length, 0) {
-        Ok(facts) => facts,
-        Err(Malformed::Truncated) => return Err(DropReason::Truncated),
-        Err(_) => return Err(DropReason::Malformed),
-    };
-    let facts = &facts;
+    wire::parse_into(&mut job.facts, frame.window, frame.length, 0).map_err(|malformed| {
+        match malformed {
+            Malformed::Truncated => DropReason::Truncated,
+            _ => DropReason::Malformed,
+        }
+    })?;
+    let facts = &job.facts;
     observer.note(|| Step::Parsed(*facts));
     check_link(facts, entry)?;
     let sender = Sender {
@@ -84,7 +85,6 @@ pub(super) fn begin<'p>(
     let source = resolve::record_key(vsid, family, facts.source_address);
     let destination = resolve::record_key(job.heading.vsid, family, job.heading.address);
     job.look_up(policy, source, destination);
-    job.facts = *facts;
     Ok(Stage::Outbound)
 }
 

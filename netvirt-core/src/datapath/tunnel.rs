@@ -16,17 +16,18 @@ use crate::table::Key;
 use crate::trace::{Observer, Step};
 use crate::wire::{self, Facts, GreError, GreHeader, Malformed, Tag, ethertype};
 
-/// Reads GRE and the frame inside, and asks for the records of its source and destination.
+/// Reads GRE behind the headers that were read, and the frame inside, and asks for the records of its source and
+/// destination.
 #[inline(always)]
 pub(super) fn begin(
     job: &mut Job,
     policy: &Policy<'_>,
     frame: &Frame<'_>,
-    outer: &Facts,
     outer_family: Family,
     verdict: &mut Verdict<'_>,
     observer: &mut impl Observer,
 ) -> Result<Stage, DropReason> {
+    let outer = &job.facts;
     let (gre, key) = read_gre(policy, frame, outer)?;
     observer.note(|| Step::Gre(gre));
     let vsid = Vsid::new(key >> 8).map_err(|_| DropReason::VsidUnknown)?;
@@ -39,19 +40,17 @@ pub(super) fn begin(
         key,
     };
     let end = outer.end as usize;
-    let facts = match wire::parse(frame.window, end, gre.payload_offset) {
-        Ok(facts) => facts,
-        Err(malformed) => {
+    wire::parse_into(&mut job.facts, frame.window, end, gre.payload_offset).map_err(
+        |malformed| {
             let reason = why_malformed(frame, gre.payload_offset, end, malformed);
-            return Err(unless_unknown(policy, vsid, reason));
-        }
-    };
-    let facts = &facts;
+            unless_unknown(policy, vsid, reason)
+        },
+    )?;
+    let facts = &job.facts;
     observer.note(|| Step::Parsed(*facts));
     let family = check_inner(facts)
         .and_then(|family| frame.check_offload(facts).map(|()| family))
         .map_err(|reason| unless_unknown(policy, vsid, reason))?;
-    job.facts = *facts;
     if is_to_many(facts, family)
         && let Some(settings) = policy.settings()
     {

@@ -35,6 +35,7 @@ pub use ndp::{
     read_router_solicitation, solicited_node,
 };
 pub use nvgre::{Packet as NvgrePacket, Repr as NvgreRepr};
+pub(crate) use parse::parse_into;
 pub use parse::{ipv4_header_is_valid, parse, parse_quoted};
 pub use tcp::maximum_segment_size;
 pub use vlan::{Packet as VlanPacket, Repr as VlanRepr};

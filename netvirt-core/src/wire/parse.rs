@@ -17,16 +17,29 @@ const MOST_EXTENSION_BYTES: u16 = 256;
 /// # Errors
 /// [`Malformed`] if a header does not fit or contradicts itself. A transport header that does not fit is a
 /// note, not an error: policy may still have to answer such a packet.
-// Out of line, the facts would be copied right after they were written field by field, which stalls the load.
 #[inline(always)]
 pub fn parse(window: &[u8], total_length: usize, offset: usize) -> Result<Facts, Malformed> {
+    let mut facts = Facts::NOTHING;
+    parse_into(&mut facts, window, total_length, offset)?;
+    Ok(facts)
+}
+
+/// As [`parse`], into the place where the facts are to stay. After an error they mean nothing.
+// Out of line, the facts would be copied right after they were written field by field, which stalls the load.
+#[inline(always)]
+pub(crate) fn parse_into(
+    facts: &mut Facts,
+    window: &[u8],
+    total_length: usize,
+    offset: usize,
+) -> Result<(), Malformed> {
     let window = window
         .get(..total_length.min(LONGEST_WINDOW))
         .unwrap_or(window);
     let mut rest = window.get(offset..).ok_or(Malformed::Truncated)?;
     let mut header: &[u8] = take::<14>(&mut rest)?;
-    let destination = MacAddress(*take(&mut header)?);
-    let source = MacAddress(*take(&mut header)?);
+    facts.destination = MacAddress(*take(&mut header)?);
+    facts.source = MacAddress(*take(&mut header)?);
     let mut ethertype = u16::from_be_bytes(*take(&mut header)?);
     let mut tag = Tag::None;
     if is_tag(ethertype) {
@@ -38,34 +51,17 @@ pub fn parse(window: &[u8], total_length: usize, offset: usize) -> Result<Facts,
             _ => Tag::Vlan { tci },
         };
     }
-    let network_offset = window.len().saturating_sub(rest.len()) as u16;
-    let link = Facts {
-        destination,
-        source,
-        tag,
-        ethertype,
-        network: Network::Other,
-        network_offset,
-        transport_offset: network_offset,
-        end: u32::try_from(total_length).unwrap_or(u32::MAX),
-        protocol: 0,
-        hop_limit: 0,
-        traffic_class: 0,
-        dont_fragment: false,
-        fragment: Fragment::Whole,
-        source_address: AddressBits::default(),
-        destination_address: AddressBits::default(),
-        ports: 0,
-        notes: Notes::EMPTY,
-    };
+    facts.tag = tag;
+    facts.ethertype = ethertype;
+    facts.network_offset = window.len().saturating_sub(rest.len()) as u16;
+    facts.end = u32::try_from(total_length).unwrap_or(u32::MAX);
     match ethertype {
-        ethertype::IPV4 => parse_ipv4(link, rest),
-        ethertype::IPV6 => parse_ipv6(link, rest),
-        ethertype::ARP => Ok(Facts {
-            network: Network::Arp,
-            ..link
-        }),
-        _ => Ok(link),
+        ethertype::IPV4 => parse_ipv4(facts, rest),
+        ethertype::IPV6 => parse_ipv6(facts, rest),
+        _ => {
+            facts.set_unread(ethertype);
+            Ok(())
+        }
     }
 }
 
@@ -87,20 +83,17 @@ pub fn parse_quoted(
         .unwrap_or(window)
         .get(usize::from(offset)..)
         .ok_or(Malformed::Truncated)?;
-    let front = Facts {
+    let mut facts = Facts {
         network_offset: offset,
-        transport_offset: offset,
         end: u32::MAX,
         ..Facts::NOTHING
     };
-    let packet = match family {
-        Family::Ipv4 => parse_ipv4(front, quote),
-        Family::Ipv6 => parse_ipv6(front, quote),
+    match family {
+        Family::Ipv4 => parse_ipv4(&mut facts, quote),
+        Family::Ipv6 => parse_ipv6(&mut facts, quote),
     }?;
-    Ok(Facts {
-        end: packet.end.min(end),
-        ..packet
-    })
+    facts.end = facts.end.min(end);
+    Ok(facts)
 }
 
 /// Whether the checksum of the IPv4 header, options included, is right. `window` is what `facts` were read
@@ -119,7 +112,7 @@ pub fn ipv4_header_is_valid(window: &[u8], facts: &Facts) -> bool {
 
 /// RFC 791 §3.1. `packet` is the window behind the Ethernet header.
 #[inline(always)]
-fn parse_ipv4(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
+fn parse_ipv4(facts: &mut Facts, packet: &[u8]) -> Result<(), Malformed> {
     let mut rest = packet;
     let mut header: &[u8] = take::<20>(&mut rest)?;
     let &[version_and_length, traffic_class] = take(&mut header)?;
@@ -140,7 +133,7 @@ fn parse_ipv4(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
     if total_length < header_length {
         return Err(Malformed::TotalLength);
     }
-    let end = packet_end(&link, u32::from(total_length))?;
+    let end = packet_end(facts, u32::from(total_length))?;
     let mut notes = Notes::EMPTY;
     if options_length > 0 {
         let (options, behind) = rest
@@ -154,26 +147,24 @@ fn parse_ipv4(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
     if fragment_offset == 1 {
         notes.insert(Notes::FRAGMENT_AT_8);
     }
-    Ok(Facts {
-        network: Network::Ipv4,
-        transport_offset: link.network_offset.saturating_add(header_length),
-        end,
-        protocol,
-        hop_limit,
-        traffic_class,
-        dont_fragment: flags_and_offset & 0x4000 != 0,
-        fragment: fragment(fragment_offset, flags_and_offset & 0x2000 != 0),
-        source_address,
-        destination_address,
-        notes,
-        ..link
-    }
-    .with_ports(rest))
+    facts.network = Network::Ipv4;
+    facts.transport_offset = facts.network_offset.saturating_add(header_length);
+    facts.end = end;
+    facts.protocol = protocol;
+    facts.hop_limit = hop_limit;
+    facts.traffic_class = traffic_class;
+    facts.dont_fragment = flags_and_offset & 0x4000 != 0;
+    facts.fragment = fragment(fragment_offset, flags_and_offset & 0x2000 != 0);
+    facts.source_address = source_address;
+    facts.destination_address = destination_address;
+    facts.notes = notes;
+    facts.read_ports(rest);
+    Ok(())
 }
 
 /// RFC 8200 §3. `packet` is the window behind the Ethernet header.
 #[inline(always)]
-fn parse_ipv6(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
+fn parse_ipv6(facts: &mut Facts, packet: &[u8]) -> Result<(), Malformed> {
     let mut rest = packet;
     let mut header: &[u8] = take::<40>(&mut rest)?;
     let &[version_and_class, class_and_label] = take(&mut header)?;
@@ -185,7 +176,7 @@ fn parse_ipv6(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
     if version_and_class >> 4 != 6 {
         return Err(Malformed::Version);
     }
-    let end = packet_end(&link, 40 + u32::from(payload_length))?;
+    let end = packet_end(facts, 40 + u32::from(payload_length))?;
     let mut chain = Chain {
         protocol: next_header,
         length: 0,
@@ -197,40 +188,57 @@ fn parse_ipv6(link: Facts, packet: &[u8]) -> Result<Facts, Malformed> {
         chain = read_extension_headers(next_header, payload)?;
         rest = rest.get(usize::from(chain.length)..).unwrap_or_default();
     }
-    Ok(Facts {
-        network: Network::Ipv6,
-        transport_offset: link
-            .network_offset
-            .saturating_add(40)
-            .saturating_add(chain.length),
-        end,
-        protocol: chain.protocol,
-        hop_limit,
-        traffic_class: version_and_class << 4 | class_and_label >> 4,
-        dont_fragment: true,
-        fragment: chain.fragment,
-        source_address,
-        destination_address,
-        notes: chain.notes,
-        ..link
-    }
-    .with_ports(rest))
+    facts.network = Network::Ipv6;
+    facts.transport_offset = facts
+        .network_offset
+        .saturating_add(40)
+        .saturating_add(chain.length);
+    facts.end = end;
+    facts.protocol = chain.protocol;
+    facts.hop_limit = hop_limit;
+    facts.traffic_class = version_and_class << 4 | class_and_label >> 4;
+    facts.dont_fragment = true;
+    facts.fragment = chain.fragment;
+    facts.source_address = source_address;
+    facts.destination_address = destination_address;
+    facts.notes = chain.notes;
+    facts.read_ports(rest);
+    Ok(())
 }
 
 /// The end of a packet of `length` bytes: what follows in the frame is padding.
 #[inline(always)]
-fn packet_end(link: &Facts, length: u32) -> Result<u32, Malformed> {
-    let end = u32::from(link.network_offset) + length;
-    match end > link.end {
+fn packet_end(frame: &Facts, length: u32) -> Result<u32, Malformed> {
+    let end = u32::from(frame.network_offset) + length;
+    match end > frame.end {
         true => Err(Malformed::TotalLength),
         false => Ok(end),
     }
 }
 
 impl Facts {
+    /// Fills in what is said of a packet that is not IP.
+    fn set_unread(&mut self, ethertype: u16) {
+        *self = Self {
+            destination: self.destination,
+            source: self.source,
+            tag: self.tag,
+            ethertype,
+            network: match ethertype {
+                ethertype::ARP => Network::Arp,
+                _ => Network::Other,
+            },
+            network_offset: self.network_offset,
+            transport_offset: self.network_offset,
+            end: self.end,
+            ..Self::NOTHING
+        };
+    }
+
     /// Fills in the ports from `rest`, the window behind the IP header.
     #[inline(always)]
-    fn with_ports(mut self, rest: &[u8]) -> Self {
+    fn read_ports(&mut self, rest: &[u8]) {
+        self.ports = 0;
         if self.fragment == Fragment::Whole && !self.notes.contains(Notes::CHAIN_TOO_LONG) {
             let transport = rest.get(..self.transport_length() as usize).unwrap_or(rest);
             match ports(self.protocol, transport) {
@@ -238,7 +246,6 @@ impl Facts {
                 None => self.notes.insert(Notes::TRANSPORT_TRUNCATED),
             }
         }
-        self
     }
 }
 

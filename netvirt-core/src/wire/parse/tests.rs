@@ -416,6 +416,41 @@ fn an_offset_beyond_the_window_is_truncated() {
 }
 
 #[test]
+fn what_stood_in_the_place_before_does_not_matter() {
+    let stale = Facts {
+        destination: MacAddress([9; 6]),
+        source: MacAddress([9; 6]),
+        tag: Tag::Vlan { tci: 9 },
+        ethertype: 9,
+        network: Network::Other,
+        network_offset: 9,
+        transport_offset: 9,
+        end: 9,
+        protocol: 9,
+        hop_limit: 9,
+        traffic_class: 9,
+        dont_fragment: true,
+        fragment: Fragment::First,
+        source_address: AddressBits { high: 9, low: 9 },
+        destination_address: AddressBits { high: 9, low: 9 },
+        ports: 9,
+        notes: Notes::SOURCE_ROUTE,
+    };
+    let places = frames()
+        .iter()
+        .map(|frame| read(frame).unwrap())
+        .chain([stale])
+        .collect::<Vec<_>>();
+    for frame in frames() {
+        for place in &places {
+            let mut facts = *place;
+            parse_into(&mut facts, &frame, frame.len(), 0).unwrap();
+            assert_eq!(facts, read(&frame).unwrap());
+        }
+    }
+}
+
+#[test]
 fn facts_stay_small_enough_for_a_batch() {
     assert!(size_of::<Facts>() <= 72);
 }
