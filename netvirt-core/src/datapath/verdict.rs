@@ -62,12 +62,18 @@ pub enum Outcome<'p> {
 
 impl<'p> Verdict<'p> {
     /// What stands in a place for a verdict before there is one.
-    pub const UNDECIDED: Self = Self {
-        outcome: Outcome::Drop,
-        reason: None,
-        vsid: None,
-        events: Events::NONE,
-    };
+    pub const UNDECIDED: Self = Self::undecided();
+
+    /// [`Self::UNDECIDED`], written field by field: a constant is copied with all the room that an edit would take.
+    #[inline(always)]
+    pub(super) const fn undecided() -> Self {
+        Self {
+            outcome: Outcome::Drop,
+            reason: None,
+            vsid: None,
+            events: Events::NONE,
+        }
+    }
 
     /// Refuses the frame without an answer.
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! One worker: its own state, and the passes in which it decides a batch.
 
+use core::slice;
 use core::time::Duration;
 
 use managed::ManagedSlice;
@@ -66,15 +67,14 @@ impl<'s> Worker<'s> {
         now: Duration,
         observer: &mut impl Observer,
     ) -> Verdict<'p> {
-        let mut verdict = [Verdict::UNDECIDED];
+        let mut verdict = Verdict::undecided();
         self.process_chunk::<Portable>(
             policy,
-            core::slice::from_ref(frame),
-            &mut verdict,
+            slice::from_ref(frame),
+            slice::from_mut(&mut verdict),
             now,
             observer,
         );
-        let [verdict] = verdict;
         verdict
     }
 

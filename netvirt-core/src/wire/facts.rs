@@ -230,10 +230,11 @@ impl Facts {
     /// Whether this is an IP packet that carries the ICMP of its own version.
     #[inline]
     pub const fn is_icmp(&self) -> bool {
-        matches!(
-            (self.network, self.protocol),
-            (Network::Ipv4, protocol::ICMP) | (Network::Ipv6, protocol::ICMPV6)
-        )
+        match self.protocol {
+            protocol::ICMP => matches!(self.network, Network::Ipv4),
+            protocol::ICMPV6 => matches!(self.network, Network::Ipv6),
+            _ => false,
+        }
     }
 
     /// The version of IP, if this is IP.
