@@ -1,11 +1,13 @@
 //! The Internet checksum: sums (RFC 1071) and the differences that a change of addresses makes to them
 //! (RFC 1624). All arithmetic is one's complement: a carry out of bit 15 comes back in at bit 0.
 
+use core::cell::Cell;
 use core::ops::{Add, Neg};
 
 use smoltcp::wire::checksum;
 
 use crate::address::AddressBits;
+use crate::table::Cpu;
 
 /// What a change of covered bytes adds to a checksum: the sum of `~m + m'` over the changed words
 /// (RFC 1624 equation 3, `HC' = ~(~HC + ~m + m')`).
@@ -128,39 +130,103 @@ pub fn sum(bytes: &[u8]) -> u16 {
         .fold(0, |total, chunk| add(total, checksum::data(chunk)))
 }
 
+/// The [`sum`] of `bytes`, of which there are many. Meanwhile the CPU fetches as many bytes of `next`, which will be
+/// read soon.
+#[inline]
+pub fn sum_and_fetch<C: Cpu>(bytes: &[u8], next: &[u8]) -> u16 {
+    let (blocks, rest) = bytes.as_chunks();
+    let (next, _) = next.as_chunks();
+    add(sum_blocks::<C>(blocks, next), sum(rest))
+}
+
 /// Copies `from` to the start of `to`, as many bytes as both have, and yields their [`sum`]: each byte is read once.
+/// Meanwhile the CPU fetches as many bytes of `next`, which will be read soon.
 ///
 /// ```
 /// use netvirt_core::checksum::{copy_and_sum, sum};
+/// use netvirt_core::table::Portable;
 /// let mut copy = [0; 5];
-/// assert_eq!(copy_and_sum(b"hello", &mut copy), sum(b"hello"));
+/// assert_eq!(copy_and_sum::<Portable>(b"hello", &mut copy, &[]), sum(b"hello"));
 /// assert_eq!(&copy, b"hello");
 /// ```
 #[inline]
-pub fn copy_and_sum(from: &[u8], to: &mut [u8]) -> u16 {
+pub fn copy_and_sum<C: Cpu>(from: &[u8], to: &mut [u8], next: &[u8]) -> u16 {
     let length = from.len().min(to.len());
-    let (from, from_tail) = from.get(..length).unwrap_or_default().as_chunks::<64>();
-    let (to, to_tail) = to
-        .get_mut(..length)
-        .unwrap_or_default()
-        .as_chunks_mut::<64>();
-    // Lanes of their own, so that the compiler adds several words at once.
-    let mut lanes = [0u64; 16];
-    for (from, to) in from.iter().zip(to) {
-        *to = *from;
-        let (words, _) = from.as_chunks::<4>();
-        for (lane, word) in lanes.iter_mut().zip(words) {
-            *lane = lane.wrapping_add(u64::from(u32::from_ne_bytes(*word)));
+    let (blocks, rest) = from.get(..length).unwrap_or_default().as_chunks();
+    let (places, rest_place) = to.get_mut(..length).unwrap_or_default().as_chunks_mut();
+    let (next, _) = next.as_chunks();
+    rest_place.copy_from_slice(rest);
+    add(copy_blocks::<C>(blocks, places, next), sum(rest))
+}
+
+/// The sum of all blocks. Not inlined: the compiler adds several words at once only where it sees nothing else.
+#[inline(never)]
+fn sum_blocks<C: Cpu>(blocks: &[Block], next: &[Block]) -> u16 {
+    let mut lanes = Lanes::default();
+    for (number, block) in blocks.iter().enumerate() {
+        fetch::<C, _>(next, number);
+        lanes.add(block);
+    }
+    lanes.sum()
+}
+
+/// The same, while each block is copied to its place.
+#[inline(never)]
+fn copy_blocks<C: Cpu>(blocks: &[Block], places: &mut [Block], next: &[Block]) -> u16 {
+    let mut lanes = Lanes::default();
+    let places = Cell::from_mut(places).as_slice_of_cells();
+    for (number, (&block, place)) in blocks.iter().zip(places).enumerate() {
+        fetch::<C, _>(next, number);
+        fetch::<C, _>(places, number.wrapping_add(PLACES_AHEAD));
+        place.set(block);
+        lanes.add(&block);
+    }
+    lanes.sum()
+}
+
+/// A cache line of most CPUs. One is fetched for each that is summed: prefetches in a burst would wait for each other,
+/// and the sum for them.
+type Block = [u8; 64];
+
+/// How many lines ahead of the copy its place is fetched. Stores wait for their line in a buffer, so a few suffice, and
+/// more push out what is fetched to be read.
+const PLACES_AHEAD: usize = 4;
+
+#[inline(always)]
+fn fetch<C: Cpu, T>(lines: &[T], number: usize) {
+    if let Some(line) = lines.get(number) {
+        C::prefetch(line);
+    }
+}
+
+/// Sums of 64-bit words in lanes of their own, so that the compiler adds several at once. Totals overflow; the upper
+/// halves alone do not, and tell by how much.
+#[derive(Default)]
+struct Lanes {
+    totals: [u64; 8],
+    uppers: [u64; 8],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, block: &Block) {
+        let (words, _) = block.as_chunks();
+        for ((total, upper), word) in self.totals.iter_mut().zip(&mut self.uppers).zip(words) {
+            let word = u64::from_ne_bytes(*word);
+            *total = total.wrapping_add(word);
+            *upper = upper.wrapping_add(word >> 32);
         }
     }
-    for (from, to) in from_tail.iter().zip(to_tail) {
-        *to = *from;
+
+    /// The sum of all blocks.
+    #[inline(always)]
+    fn sum(self) -> u16 {
+        let total = self.totals.into_iter().fold(0, u64::wrapping_add);
+        let upper = self.uppers.into_iter().fold(0, u64::wrapping_add);
+        let lower = total.wrapping_sub(upper << 32);
+        // A sum of swapped words is the swapped sum (RFC 1071 §2 (B)).
+        u16::from_be(fold(lower.wrapping_add(upper)))
     }
-    let blocks = lanes
-        .into_iter()
-        .fold(0, |total, lane| add(total, fold(lane)));
-    // A sum of swapped words is the swapped sum (RFC 1071 §2 (B)).
-    add(u16::from_be(blocks), sum(from_tail))
 }
 
 /// The sum of an IPv4 header without options: 0xFFFF if its checksum is right.

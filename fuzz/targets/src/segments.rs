@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::offload::*;
+use netvirt_core::table::Portable;
 
 use crate::mergers::{Receiver, merged, whole};
 use crate::site::{fill_header_checksum, read};
@@ -199,7 +200,7 @@ fn any_bytes(data: &[u8]) {
         assert!(part.len() <= usize::from(work.segment_size));
         assert!(!part.is_empty() || payload.is_empty());
         next = part.end;
-        let partial = emitted(&segment, front.len(), &payload[part.clone()]);
+        let partial = emitted(&segment, front.len(), payload);
         let again = SuperFrame::new(&partial, partial.len(), &offload, limits).unwrap();
         let again: Vec<_> = again.segments().collect();
         assert_eq!(again.len(), 1);
@@ -223,24 +224,30 @@ fn complete(frame: &[u8], offload: &Offload, front: usize) {
     }
 }
 
-/// A segment with its checksum left partial. Finished in both ways it is the same otherwise.
+/// A segment of this payload with its checksum left partial. Finished in both ways it is the same otherwise.
 fn emitted(segment: &Segment<'_>, header_length: usize, payload: &[u8]) -> Vec<u8> {
     let mut header = [0xee; LONGEST_HEADERS];
     assert_eq!(segment.emit_header(&mut header), Ok(header_length));
-    let partial = [&header[..header_length], payload].concat();
+    let partial = [&header[..header_length], &payload[segment.payload()]].concat();
     assert_eq!(segment.length(), partial.len());
     let mut finished = partial.clone();
     if let Some(checksum) = segment.offload().checksum {
         checksum.complete(&mut finished, &[]).unwrap();
     }
     let mut copied = vec![0; segment.length()];
-    assert_eq!(segment.emit(payload, &mut copied), Ok(finished.len()));
+    assert_eq!(
+        segment.emit::<Portable>(payload, &mut copied),
+        Ok(finished.len())
+    );
     assert_eq!(copied, finished);
-    let done = segment.emit_finished_header(payload, &mut header);
+    let done = segment.emit_finished_header::<Portable>(payload, &mut header);
     assert_eq!(done, Ok(header_length));
     assert_eq!(header[..header_length], finished[..header_length]);
     let mut short = vec![0xee; segment.length() - 1];
-    assert_eq!(segment.emit(payload, &mut short), Err(SegmentError::NoRoom));
+    assert_eq!(
+        segment.emit::<Portable>(payload, &mut short),
+        Err(SegmentError::NoRoom)
+    );
     assert!(short.iter().all(|byte| *byte == 0xee));
     partial
 }

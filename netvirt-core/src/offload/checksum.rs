@@ -33,22 +33,13 @@ impl PartialChecksum {
     /// # Errors
     /// [`ChecksumOutOfBounds`] if the field does not lie in `front`; nothing is written then.
     pub fn complete(&self, front: &mut [u8], rest: &[u8]) -> Result<(), ChecksumOutOfBounds> {
-        self.complete_with(front, sum(rest))
-    }
-
-    /// The same, with the sum of the rest given.
-    pub(super) fn complete_with(
-        &self,
-        front: &mut [u8],
-        rest: u16,
-    ) -> Result<(), ChecksumOutOfBounds> {
         let covered = front
             .get_mut(usize::from(self.start)..)
             .ok_or(ChecksumOutOfBounds)?;
         let rest = match covered.len() % 2 {
-            0 => rest,
+            0 => sum(rest),
             // Its bytes are the other halves of their words (RFC 1071 §2 (B)).
-            _ => rest.swap_bytes(),
+            _ => sum(rest).swap_bytes(),
         };
         // The field holds the sum of the pseudo header, so that is summed too.
         let finished = match !add(sum(covered), rest) {

@@ -3,7 +3,7 @@
 use super::checksum::OFFSET_IN_UDP;
 use super::{InvalidSuperFrame, Offload, SegmentKind, Segmentation};
 use crate::address::Family;
-use crate::checksum::add;
+use crate::checksum::{add, sum};
 use crate::wire::{self, Fragment, Malformed, Notes, ethertype, protocol};
 
 const FIN: u8 = 0x01;
@@ -44,8 +44,11 @@ pub(super) enum Transport {
         flags: u8,
         /// The sum of the pseudo header without the length.
         pseudo_sum: u16,
+        /// The sum of the header without sequence number, flags and checksum.
+        constant_sum: u16,
     },
     Udp {
+        ports_sum: u16,
         /// The sum of the pseudo header without the length; none if the datagrams have no checksum.
         pseudo_sum: Option<u16>,
     },
@@ -72,6 +75,8 @@ pub(super) struct Place {
     pub sent: u32,
     /// Bytes of the whole segment, headers included.
     pub length: u32,
+    /// The sum of its payload, if the checksum is to be completed.
+    pub payload_sum: Option<u16>,
 }
 
 impl Headers {
@@ -132,7 +137,7 @@ impl Headers {
     pub fn checksum_offset(&self) -> Option<u16> {
         match self.transport {
             Transport::Tcp { .. } => Some(OFFSET_IN_TCP),
-            Transport::Udp { pseudo_sum } => pseudo_sum.map(|_| OFFSET_IN_UDP),
+            Transport::Udp { pseudo_sum, .. } => pseudo_sum.map(|_| OFFSET_IN_UDP),
         }
     }
 
@@ -161,22 +166,36 @@ impl Headers {
                 sequence,
                 flags,
                 pseudo_sum,
+                constant_sum,
             } => {
                 let Some(header) = transport.and_then(|rest| rest.first_chunk_mut::<20>()) else {
                     return;
                 };
                 let sequence = sequence.wrapping_add(place.sent);
                 [header[4], header[5], header[6], header[7]] = sequence.to_be_bytes();
-                header[13] = flags & !place.foreign_flags();
-                [header[16], header[17]] = add(pseudo_sum, covered).to_be_bytes();
+                let flags = flags & !place.foreign_flags();
+                header[13] = flags;
+                let [high, low] = [(sequence >> 16) as u16, sequence as u16];
+                let header_sum = add(add(constant_sum, flags.into()), add(high, low));
+                let checksum = place.checksum(add(pseudo_sum, covered), header_sum);
+                [header[16], header[17]] = checksum.to_be_bytes();
             }
-            Transport::Udp { pseudo_sum } => {
+            Transport::Udp {
+                ports_sum,
+                pseudo_sum,
+            } => {
                 let Some(header) = transport.and_then(|rest| rest.first_chunk_mut::<8>()) else {
                     return;
                 };
-                let sum = pseudo_sum.map_or(0, |sum| add(sum, covered));
+                let checksum = pseudo_sum.map_or(0, |pseudo_sum| {
+                    match place.checksum(add(pseudo_sum, covered), add(ports_sum, covered)) {
+                        // 0 says that there is none (RFC 768).
+                        0 => 0xffff,
+                        checksum => checksum,
+                    }
+                });
                 [header[4], header[5]] = covered.to_be_bytes();
-                [header[6], header[7]] = sum.to_be_bytes();
+                [header[6], header[7]] = checksum.to_be_bytes();
             }
         }
     }
@@ -189,6 +208,14 @@ impl Place {
         let first = if self.number == 0 { 0 } else { CWR };
         let last = if self.is_last { 0 } else { FIN | PSH };
         first | last
+    }
+
+    /// What the checksum field holds: the `partial` sum, or the checksum over header and payload too.
+    const fn checksum(&self, partial: u16, header_sum: u16) -> u16 {
+        match self.payload_sum {
+            None => partial,
+            Some(payload_sum) => !add(add(partial, header_sum), payload_sum),
+        }
     }
 }
 
@@ -296,10 +323,15 @@ fn read_tcp(
     if !has_checksum {
         return Err(InvalidSuperFrame::Checksum);
     }
+    let checksum = [fixed[16], fixed[17]];
+    let changing = [&fixed[4..8], &[0, fixed[13]], &checksum].map(sum);
     Ok(Transport::Tcp {
         sequence: u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]),
         flags: fixed[13],
-        pseudo_sum: add(u16::from_be_bytes([fixed[16], fixed[17]]), !covered),
+        pseudo_sum: add(u16::from_be_bytes(checksum), !covered),
+        constant_sum: changing
+            .into_iter()
+            .fold(sum(header), |rest, part| add(rest, !part)),
     })
 }
 
@@ -308,7 +340,7 @@ fn read_udp(
     covered: u16,
     has_checksum: bool,
 ) -> Result<Transport, InvalidSuperFrame> {
-    let Ok(&[_, _, _, _, length_0, length_1, sum_0, sum_1]) = <&[u8; 8]>::try_from(header) else {
+    let Ok(&[ports @ .., length_0, length_1, sum_0, sum_1]) = <&[u8; 8]>::try_from(header) else {
         return Err(InvalidSuperFrame::HeaderLength);
     };
     if u16::from_be_bytes([length_0, length_1]) != covered {
@@ -320,7 +352,10 @@ fn read_udp(
         _ if !has_checksum => return Err(InvalidSuperFrame::Checksum),
         sum => Some(add(sum, !covered)),
     };
-    Ok(Transport::Udp { pseudo_sum })
+    Ok(Transport::Udp {
+        ports_sum: sum(&ports),
+        pseudo_sum,
+    })
 }
 
 fn chunk<const N: usize>(bytes: &[u8], at: usize) -> Result<&[u8; N], InvalidSuperFrame> {

@@ -6,11 +6,15 @@ use core::ops::Range;
 
 use super::headers::{Headers, Place};
 use super::{Offload, PartialChecksum};
-use crate::checksum::copy_and_sum;
+use crate::checksum::{copy_and_sum, sum_and_fetch};
+use crate::table::Cpu;
 use crate::wire::Malformed;
 
 /// Bytes of the longest headers that are cut: up to the last byte of the inner TCP or UDP header, as NDIS suggests.
 pub const LONGEST_HEADERS: usize = 256;
+
+/// How many bytes ahead of its sum the payload is fetched: a page, at whose end the prefetchers of CPUs stop.
+const FETCHED_AHEAD: usize = 4096;
 
 /// What a super-frame may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +100,7 @@ impl core::error::Error for InvalidSuperFrame {}
 pub enum SegmentError {
     /// The buffer is shorter than what is to be written; nothing was.
     NoRoom,
-    /// The payload that was given is not as long as that of the segment; nothing was written.
+    /// The payload that was given is not as long as that of the super-frame; nothing was written.
     Payload,
 }
 
@@ -105,7 +109,7 @@ impl fmt::Display for SegmentError {
         f.write_str(match self {
             Self::NoRoom => "the buffer has no room for the segment",
             Self::Payload => {
-                "the payload is not as long as that of the segment: give exactly its range"
+                "the payload is not as long as that of the super-frame: give all that follows its headers"
             }
         })
     }
@@ -307,6 +311,16 @@ impl Segment<'_> {
     /// [`SegmentError::NoRoom`].
     #[inline]
     pub fn emit_header(&self, out: &mut [u8]) -> Result<usize, SegmentError> {
+        self.emit_header_with(None, out)
+    }
+
+    /// The same, with the checksum completed if the sum of the payload is given.
+    #[inline]
+    fn emit_header_with(
+        &self,
+        payload_sum: Option<u16>,
+        out: &mut [u8],
+    ) -> Result<usize, SegmentError> {
         let super_frame = self.super_frame;
         let length = super_frame.front.len();
         let header = out.get_mut(..length).ok_or(SegmentError::NoRoom)?;
@@ -317,56 +331,58 @@ impl Segment<'_> {
             is_last: self.number.wrapping_add(1) == super_frame.segments,
             sent: payload.start as u32,
             length: (length as u32).wrapping_add(payload.len() as u32),
+            payload_sum,
         };
         super_frame.headers.patch(header, &place);
         Ok(length)
     }
 
-    /// Writes the headers to the start of `out`, with the checksum over `payload` completed; nothing is left to be
-    /// done. `payload` is that of the segment, not copied. Yields the length of the headers.
+    /// Writes the headers to the start of `out`, with the checksum over the payload completed; nothing is left to be
+    /// done. `payload` is that of the whole super-frame, not copied: the CPU fetches what the next segments need of it.
+    /// Yields the length of the headers.
     ///
     /// # Errors
     /// [`SegmentError`].
-    pub fn emit_finished_header(
+    pub fn emit_finished_header<C: Cpu>(
         &self,
         payload: &[u8],
         out: &mut [u8],
     ) -> Result<usize, SegmentError> {
-        self.check(payload)?;
-        let length = self.emit_header(out)?;
-        self.complete(out, length, || crate::checksum::sum(payload));
-        Ok(length)
+        let (own, next) = self.parts(payload)?;
+        let header = out
+            .get_mut(..self.super_frame.header_length())
+            .ok_or(SegmentError::NoRoom)?;
+        C::prefetch_all(header);
+        self.emit_header_with(Some(sum_and_fetch::<C>(own, next)), header)
     }
 
-    /// Writes the whole segment to the start of `out`, with its checksum completed while the payload is copied.
-    /// `payload` is that of the segment. Yields the length of the segment.
+    /// Writes the whole segment to the start of `out`, with its checksum completed while its payload is copied.
+    /// `payload` is that of the whole super-frame: the CPU fetches what the next segments need of it. Yields the length
+    /// of the segment.
     ///
     /// # Errors
     /// [`SegmentError`].
-    pub fn emit(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, SegmentError> {
-        self.check(payload)?;
+    pub fn emit<C: Cpu>(&self, payload: &[u8], out: &mut [u8]) -> Result<usize, SegmentError> {
+        let (own, next) = self.parts(payload)?;
         let length = self.length();
-        let out = out.get_mut(..length).ok_or(SegmentError::NoRoom)?;
-        let header_length = self.emit_header(out)?;
-        let sum = copy_and_sum(payload, out.get_mut(header_length..).unwrap_or_default());
-        self.complete(out, header_length, || sum);
+        let (header, place) = out
+            .get_mut(..length)
+            .and_then(|out| out.split_at_mut_checked(self.super_frame.header_length()))
+            .ok_or(SegmentError::NoRoom)?;
+        C::prefetch_all(header);
+        let sum = copy_and_sum::<C>(own, place, next);
+        self.emit_header_with(Some(sum), header)?;
         Ok(length)
     }
 
-    fn check(&self, payload: &[u8]) -> Result<(), SegmentError> {
-        match payload.len() == self.payload().len() {
-            true => Ok(()),
-            false => Err(SegmentError::Payload),
+    /// The payload of this segment, and the bytes to be fetched while it is read.
+    fn parts<'p>(&self, payload: &'p [u8]) -> Result<(&'p [u8], &'p [u8]), SegmentError> {
+        if payload.len() != self.super_frame.payload_length as usize {
+            return Err(SegmentError::Payload);
         }
-    }
-
-    /// Completes the checksum, if there is one.
-    #[inline]
-    fn complete(&self, out: &mut [u8], header_length: usize, payload_sum: impl FnOnce() -> u16) {
-        let header = out.get_mut(..header_length);
-        if let (Some(partial), Some(header)) = (self.partial_checksum(), header) {
-            // The field lies in the headers that were read.
-            let _ = partial.complete_with(header, payload_sum());
-        }
+        let range = self.payload();
+        let next = range.start.wrapping_add(FETCHED_AHEAD);
+        let own = payload.get(range).ok_or(SegmentError::Payload)?;
+        Ok((own, payload.get(next..).unwrap_or_default()))
     }
 }

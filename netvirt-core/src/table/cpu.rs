@@ -9,6 +9,12 @@ pub trait Cpu {
     #[inline(always)]
     fn prefetch<T>(_line: &T) {}
 
+    /// Asks for all cache lines of `bytes`.
+    #[inline(always)]
+    fn prefetch_all(bytes: &[u8]) {
+        bytes.iter().step_by(64).for_each(Self::prefetch);
+    }
+
     /// The mask of the `tags` that equal `tag`: bit `i` is set exactly when `tags[i] == tag`.
     #[inline(always)]
     fn match_tags(tags: &[u16; 8], tag: u16) -> u8 {

@@ -1,6 +1,9 @@
 //! Every row of the table of large send offload over NVGRE (LSOv2, USO): what each segment has in its fields.
 
+use std::cell::RefCell;
+
 use netvirt_core::offload::*;
+use netvirt_core::table::{Cpu, Portable};
 
 use crate::super_frames::*;
 use crate::support::packets::*;
@@ -396,13 +399,14 @@ fn headers_are_written_with_a_partial_or_a_finished_checksum() {
             super_frame.segments().zip(whole.expected()).enumerate()
         {
             assert_eq!(segment.number() as usize, number);
-            let payload = &frame[headers..][segment.payload()];
+            let payload = &frame[headers..];
             let mut finished = [0xee; 300];
             assert_eq!(
-                segment.emit_finished_header(payload, &mut finished),
+                segment.emit_finished_header::<Portable>(payload, &mut finished),
                 Ok(headers)
             );
             assert_eq!(finished[..headers], expected[..headers]);
+            let payload = &payload[segment.payload()];
             assert_eq!(payload, &expected[headers..]);
             assert!(finished[headers..].iter().all(|byte| *byte == 0xee));
 
@@ -454,20 +458,95 @@ fn what_does_not_fit_is_not_written() {
     let super_frame =
         SuperFrame::new(&frame, frame.len(), &offload, SegmentLimits::DEFAULT).unwrap();
     let segment = super_frame.segments().next().unwrap();
-    let payload = &frame[headers..][..1400];
+    let payload = &frame[headers..];
     let mut out = vec![0xee; headers + 1400];
     let (short_header, short) = (headers - 1, headers + 1399);
     let no_room = Err(SegmentError::NoRoom);
     assert_eq!(segment.emit_header(&mut out[..short_header]), no_room);
     assert_eq!(
-        segment.emit_finished_header(payload, &mut out[..short_header]),
+        segment.emit_finished_header::<Portable>(payload, &mut out[..short_header]),
         no_room
     );
-    assert_eq!(segment.emit(payload, &mut out[..short]), no_room);
-    for wrong in [&payload[..1399], &frame[headers..][..1401], &[]] {
+    assert_eq!(
+        segment.emit::<Portable>(payload, &mut out[..short]),
+        no_room
+    );
+    for wrong in [
+        &payload[..2999],
+        &frame[headers - 1..],
+        &payload[..1400],
+        &[],
+    ] {
         let error = Err(SegmentError::Payload);
-        assert_eq!(segment.emit_finished_header(wrong, &mut out), error);
-        assert_eq!(segment.emit(wrong, &mut out), error);
+        assert_eq!(
+            segment.emit_finished_header::<Portable>(wrong, &mut out),
+            error
+        );
+        assert_eq!(segment.emit::<Portable>(wrong, &mut out), error);
     }
     assert!(out.iter().all(|byte| *byte == 0xee));
+}
+
+thread_local! {
+    /// The addresses that were fetched since they were last taken.
+    static FETCHED: RefCell<Vec<usize>> = const { RefCell::new(vec![]) };
+}
+
+/// A CPU that only notes what it is to fetch.
+struct Noting;
+
+impl Cpu for Noting {
+    fn prefetch<T>(line: &T) {
+        let address = std::ptr::from_ref(line).cast::<u8>().addr();
+        FETCHED.with_borrow_mut(|fetched| fetched.push(address));
+    }
+}
+
+/// Where in `bytes` something was fetched since this was last asked, in order.
+fn fetched_within(fetched: &[usize], bytes: &[u8]) -> Vec<usize> {
+    let start = bytes.as_ptr().addr();
+    let inside = fetched.iter().filter(|at| {
+        bytes
+            .as_ptr_range()
+            .contains(&std::ptr::without_provenance(**at))
+    });
+    inside.map(|at| at - start).collect()
+}
+
+#[test]
+fn the_payload_a_page_ahead_is_fetched_line_by_line_and_nothing_outside() {
+    let whole = tcp(0, ACK, &[], 9000).inside(0);
+    let (frame, offload) = (whole.frame(), whole.offload());
+    let (front, payload) = frame.split_at(whole.header_length());
+    let super_frame =
+        SuperFrame::new(front, frame.len(), &offload, SegmentLimits::DEFAULT).unwrap();
+    for segment in super_frame.segments() {
+        let start = segment.payload().start + 4096;
+        let lines = segment.payload().len() / 64;
+        let ahead: Vec<usize> = (start..)
+            .step_by(64)
+            .take(lines)
+            .filter(|line| line + 64 <= payload.len())
+            .collect();
+        let header: Vec<usize> = (0..front.len()).step_by(64).collect();
+        let mut out = vec![0; segment.length()];
+        segment
+            .emit_finished_header::<Noting>(payload, &mut out)
+            .unwrap();
+        let fetched = FETCHED.take();
+        assert_eq!(fetched_within(&fetched, payload), ahead);
+        assert_eq!(fetched_within(&fetched, &out), header);
+        assert_eq!(fetched.len(), ahead.len() + header.len());
+
+        segment.emit::<Noting>(payload, &mut out).unwrap();
+        let fetched = FETCHED.take();
+        assert_eq!(fetched_within(&fetched, payload), ahead);
+        let place = front.len()..front.len() + 64 * lines;
+        let places: Vec<usize> = header
+            .into_iter()
+            .chain(place.step_by(64).skip(4))
+            .collect();
+        assert_eq!(fetched_within(&fetched, &out), places);
+        assert_eq!(fetched.len(), ahead.len() + places.len());
+    }
 }

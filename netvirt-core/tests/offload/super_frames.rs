@@ -2,6 +2,7 @@
 //! computed from scratch.
 
 use netvirt_core::offload::*;
+use netvirt_core::table::Portable;
 
 use crate::support::network::Network;
 use crate::support::packets::*;
@@ -246,7 +247,7 @@ pub fn cut_within(
     let payload = &frame[super_frame.header_length()..];
     let whole = |segment: Segment<'_>| {
         let mut out = vec![0xee; segment.length() + 3];
-        let length = segment.emit(&payload[segment.payload()], &mut out);
+        let length = segment.emit::<Portable>(payload, &mut out);
         assert_eq!(length, Ok(segment.length()));
         assert_eq!(
             out[segment.length()..],

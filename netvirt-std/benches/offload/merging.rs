@@ -6,6 +6,7 @@ use netvirt_core::offload::{
     MERGED_ROOM, MergeFrame, MergeLimits, MergeSlot, Merger, Offer, Offload, SegmentLimits,
     SuperFrame,
 };
+use netvirt_std::cpu::HostCpu;
 
 use crate::frames::{Carrier, HEADERS, PAYLOAD, SEGMENTS, check, payload};
 use crate::sampler::{Sampler, time};
@@ -62,9 +63,7 @@ fn received(flows: usize) -> Vec<Vec<u8>> {
                 .expect("a super-frame");
             let segment = whole.segments().nth(number).expect("a segment");
             let mut frame = vec![0; segment.length()];
-            segment
-                .emit(&payload[segment.payload()], &mut frame)
-                .expect("room");
+            segment.emit::<HostCpu>(&payload, &mut frame).expect("room");
             if front == &fronts[0] {
                 check(&frame, number, Carrier::Plain, &payload);
             }

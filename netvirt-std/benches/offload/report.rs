@@ -4,7 +4,7 @@ use crate::frames::{PAYLOAD, SEGMENTS};
 use crate::hashing;
 use crate::merging;
 use crate::sampler::{Figures, Results};
-use crate::segmentation::{PLACES, WORK, row};
+use crate::segmentation::{PLACES, ROOFS, WORK, row};
 
 const LABEL: usize = 40;
 const CELL: usize = 32;
@@ -22,6 +22,15 @@ pub fn print(results: &Results) {
         let name = row(place);
         line(&name, WORK.map(|work| results.get(&name, work)), throughput);
     }
+    heading("the same in one piece (Gbit/s)", &ROOFS);
+    for place in PLACES {
+        let name = row(place);
+        line(
+            &name,
+            ROOFS.map(|roof| results.get(&name, roof)),
+            throughput,
+        );
+    }
     let checks = merging::CHECKS.map(|(check, _)| check);
     heading("a received segment", &checks);
     for flows in merging::FLOWS {
@@ -37,6 +46,7 @@ pub fn print(results: &Results) {
         );
     }
     println!();
+    compare(results);
     reach(results);
 }
 
@@ -71,6 +81,21 @@ fn throughput(figures: Figures) -> String {
 /// Bits of payload a nanosecond, if a segment takes so long.
 fn gigabits(nanoseconds: f64) -> f64 {
     (PAYLOAD * 8) as f64 / SEGMENTS as f64 / nanoseconds
+}
+
+/// Says how near to its roof the work on the payload comes.
+fn compare(results: &Results) {
+    for place in PLACES {
+        let name = row(place);
+        for (work, roof) in WORK[1..].iter().zip(ROOFS) {
+            if let (Some(work_figures), Some(roof_figures)) =
+                (results.get(&name, work), results.get(&name, roof))
+            {
+                let part = roof_figures.median / work_figures.median;
+                println!("{name}, {work}: {part:.2} of {roof}");
+            }
+        }
+    }
 }
 
 /// Says which rows fall short.

@@ -3,6 +3,7 @@
 use std::hint::black_box;
 
 use netvirt_core::offload::{LONGEST_HEADERS, PartialChecksum, SegmentLimits, SuperFrame};
+use netvirt_std::cpu::HostCpu;
 
 use crate::cache::evict;
 use crate::frames::{Carrier, PAYLOAD, SEGMENT, SEGMENTS, check, payload};
@@ -16,6 +17,8 @@ pub const WORK: [&str; 4] = [
     "payload summed while copied",
     "payload copied, then summed",
 ];
+/// What no work on the payload can be faster than: nothing is made but this, in one piece.
+pub const ROOFS: [&str; 2] = ["payload read", "payload copied"];
 /// Where source and destination are, and on which pages.
 pub const PLACES: [(Pages, bool); 4] = [
     (Pages::Huge, true),
@@ -65,6 +68,16 @@ impl Buffers {
         SuperFrame::new(&self.front, length, &offload, SegmentLimits::DEFAULT)
             .expect("a super-frame")
     }
+
+    /// Whose turn is next. Cold is what another device or CPU wrote: in no cache, but its page is known.
+    fn next(&self, turn: usize, (_, is_hot): (Pages, bool)) -> usize {
+        let next = (turn + 1) % FRAMES;
+        if !is_hot {
+            evict(&self.payloads[next][..PAYLOAD]);
+            evict(&self.out[next][..SEGMENTS * STRIDE]);
+        }
+        next
+    }
 }
 
 /// Measures all work in all places.
@@ -82,12 +95,15 @@ pub fn run(sampler: &mut Sampler) {
             verify(number, &buffers);
             let mut turn = 0;
             group.measure(work, || {
-                turn = (turn + 1) % FRAMES;
-                if !place.1 {
-                    evict(&buffers.payloads[turn][..PAYLOAD]);
-                    evict(&buffers.out[turn][..SEGMENTS * STRIDE]);
-                }
+                turn = buffers.next(turn, place);
                 time(|| cut(number, &mut buffers, turn))
+            });
+        }
+        for (number, roof) in ROOFS.into_iter().enumerate() {
+            let mut turn = 0;
+            group.measure(roof, || {
+                turn = buffers.next(turn, place);
+                time(|| touch(number, &mut buffers, turn))
             });
         }
     }
@@ -99,12 +115,12 @@ fn cut(work: usize, buffers: &mut Buffers, turn: usize) {
     let payload = &buffers.payloads[turn][..PAYLOAD];
     let header_length = super_frame.header_length();
     for (segment, place) in super_frame.segments().zip(out.chunks_exact_mut(STRIDE)) {
-        let part = &payload[segment.payload()];
         let done = match work {
             0 => segment.emit_header(&mut place[..LONGEST_HEADERS]),
-            1 => segment.emit_finished_header(part, &mut place[..LONGEST_HEADERS]),
-            2 => segment.emit(part, place),
+            1 => segment.emit_finished_header::<HostCpu>(payload, &mut place[..LONGEST_HEADERS]),
+            2 => segment.emit::<HostCpu>(payload, place),
             _ => segment.emit_header(place).inspect(|_| {
+                let part = &payload[segment.payload()];
                 let whole = &mut place[..header_length + part.len()];
                 whole[header_length..].copy_from_slice(part);
                 if let Some(partial) = segment.offload().checksum {
@@ -115,6 +131,18 @@ fn cut(work: usize, buffers: &mut Buffers, turn: usize) {
         black_box(done).expect("room");
     }
     buffers.out[turn] = out;
+}
+
+fn touch(roof: usize, buffers: &mut Buffers, turn: usize) {
+    let payload = black_box(&buffers.payloads[turn][..PAYLOAD]);
+    match roof {
+        0 => {
+            let (words, _) = payload.as_chunks();
+            let words = words.iter().map(|word| u64::from_ne_bytes(*word));
+            black_box(words.fold(0, u64::wrapping_add));
+        }
+        _ => buffers.out[turn][..PAYLOAD].copy_from_slice(payload),
+    }
 }
 
 /// Checks every segment of the first super-frame, put together as a device would.

@@ -58,7 +58,12 @@ entry_points! {
     fn checksum_transport_sum(source: AddressBits, destination: AddressBits, protocol: u8, segment: &[u8]) -> u16 {
         checksum::transport_sum(source, destination, protocol, segment)
     }
-    fn checksum_copy_and_sum(from: &[u8], to: &mut [u8]) -> u16 { checksum::copy_and_sum(from, to) }
+    fn checksum_sum_and_fetch(bytes: &[u8], next: &[u8]) -> u16 {
+        checksum::sum_and_fetch::<Portable>(bytes, next)
+    }
+    fn checksum_copy_and_sum(from: &[u8], to: &mut [u8], next: &[u8]) -> u16 {
+        checksum::copy_and_sum::<Portable>(from, to, next)
+    }
     fn delta_between(old: AddressBits, new: AddressBits) -> Delta { Delta::between(old, new) }
     fn delta_apply_udp(delta: Delta, checksum: u16) -> u16 { delta.apply_udp(checksum) }
     fn partial_checksum_complete(
@@ -173,10 +178,10 @@ entry_points! {
         Some(segment.offload())
     }
     fn segments_emit_finished_header(super_frame: &SuperFrame<'_>, payload: &[u8], out: &mut [u8]) -> Result<(), SegmentError> {
-        super_frame.segments().try_for_each(|segment| segment.emit_finished_header(payload, out).map(|_| ()))
+        super_frame.segments().try_for_each(|segment| segment.emit_finished_header::<Portable>(payload, out).map(|_| ()))
     }
     fn segments_emit(super_frame: &SuperFrame<'_>, payload: &[u8], out: &mut [u8]) -> Result<(), SegmentError> {
-        super_frame.segments().try_for_each(|segment| segment.emit(payload, out).map(|_| ()))
+        super_frame.segments().try_for_each(|segment| segment.emit::<Portable>(payload, out).map(|_| ()))
     }
 }
 
