@@ -149,5 +149,5 @@ pub mod wire;
 
 pub use address::{
     AddressBits, CustomerAddress, DomainId, Family, HostId, InvalidAddress, MacAddress, PortId,
-    Prefix, ProviderAddress, UplinkId, VlanId, Vsid,
+    Prefix, ProviderAddress, ProviderGroup, UplinkId, VlanId, Vsid,
 };

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use crate::address::{MacAddress, Prefix, Vsid};
+use crate::address::{MacAddress, Prefix, ProviderGroup, Vsid};
 use crate::policy::{LookupRecord, RouteTarget};
 use crate::wire::{Facts, GreHeader};
 
@@ -59,6 +59,15 @@ pub enum Step {
         address: IpAddr,
         /// And this was found.
         record: Option<LookupRecord>,
+    },
+    /// The group of the provider network was looked for that an address for many is mapped to.
+    Group {
+        /// In this subnet.
+        vsid: Vsid,
+        /// For this multicast or broadcast address.
+        address: IpAddr,
+        /// And this was found.
+        provider_group: Option<ProviderGroup>,
     },
     /// A path through the provider network was chosen.
     Path {

@@ -45,7 +45,8 @@ fn port_machine(port: u32) -> MacAddress {
     machine(0xffff_0000 + port)
 }
 
-/// Eight dual-stack subnets, sixteen hosts and all ports: as much as there is room for beside the records.
+/// Eight dual-stack subnets, sixteen hosts, sixteen multicast groups and all ports: as much as there is room for beside
+/// the records.
 fn network() -> Vec<u8> {
     let own = [own_address("192.168.0.1", 16), own_address("fd00::1", 64)];
     let mut changes = vec![settings()];
@@ -68,6 +69,11 @@ fn network() -> Vec<u8> {
             Change::AddCustomerRoute(on_link(vsid.get(), &format!("10.{subnet}.0.0/16"))),
             Change::AddCustomerRoute(on_link(vsid.get(), &format!("fd00:{subnet}::/32"))),
         ]);
+        for (customer, provider) in [("239.1.1.1", "239.192.0"), ("ff02::fb", "239.192.1")] {
+            let provider = format!("{provider}.{subnet}");
+            let group = group(vsid.get(), customer, &provider);
+            changes.push(Change::AddMulticastGroup(group));
+        }
     }
     for port in 0..PORTS {
         changes.push(Change::AddPort(Port {

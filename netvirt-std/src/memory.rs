@@ -8,9 +8,9 @@ use netvirt_core::datapath::Worker;
 use netvirt_core::edit::Template;
 use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{
-    Change, Domain, Host, HostAddress, Location, Member, NeighbourEntry, Path, Peering, Place,
-    Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route, RouteTarget, Subnet,
-    TableName,
+    Change, Domain, Group, GroupPath, Host, HostAddress, Location, Member, NeighbourEntry, Path,
+    Peering, Place, Policies, Policy, PolicyStorage, PortEntry, ProviderRoute, Record, Route,
+    RouteTarget, Subnet, TableName,
 };
 use netvirt_core::table::{
     Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket, buckets_for,
@@ -45,6 +45,8 @@ pub struct HostCapacity {
     pub provider_routes: usize,
     /// Next hops whose MAC address is known.
     pub neighbours: usize,
+    /// Multicast groups of subnets that are mapped to groups of the provider network.
+    pub multicast_groups: usize,
 }
 
 impl HostCapacity {
@@ -66,6 +68,7 @@ impl HostCapacity {
             provider_addresses: 16,
             provider_routes: 64,
             neighbours: 2 * hosts,
+            multicast_groups: subnets,
         }
         .with_headroom()
     }
@@ -99,6 +102,7 @@ impl HostCapacity {
             provider_addresses: self.provider_addresses.max(other.provider_addresses),
             provider_routes: self.provider_routes.max(other.provider_routes),
             neighbours: self.neighbours.max(other.neighbours),
+            multicast_groups: self.multicast_groups.max(other.multicast_groups),
         }
     }
 
@@ -118,6 +122,7 @@ impl HostCapacity {
             provider_addresses: more(self.provider_addresses),
             provider_routes: more(self.provider_routes),
             neighbours: more(self.neighbours),
+            multicast_groups: more(self.multicast_groups),
         }
     }
 
@@ -163,6 +168,10 @@ impl HostCapacity {
             neighbours: slots(self.neighbours, NeighbourEntry::VACANT),
             member_tags: tags(self.members()),
             members: slots(self.members(), Member::VACANT),
+            group_tags: tags(self.multicast_groups),
+            groups: slots(self.multicast_groups, Group::VACANT),
+            group_path_tags: tags(self.multicast_groups),
+            group_paths: slots(self.multicast_groups, GroupPath::VACANT),
         }
     }
 
@@ -232,6 +241,10 @@ impl HostCapacity {
                 exact::<NeighbourEntry>(self.neighbours),
             ),
             (TableName::SubnetMembers, exact::<Member>(self.members())),
+            (
+                TableName::MulticastGroups,
+                exact::<Group>(self.multicast_groups) + exact::<GroupPath>(self.multicast_groups),
+            ),
         ];
         tables.map(|(table, bytes)| (table.name(), bytes)).to_vec()
     }
@@ -278,6 +291,7 @@ struct Count {
     provider_addresses: usize,
     provider_routes: usize,
     neighbours: usize,
+    multicast_groups: usize,
 }
 
 impl Count {
@@ -311,6 +325,7 @@ impl Count {
             Change::AddProviderAddress(_) => self.provider_addresses += 1,
             Change::AddProviderRoute(_) => self.provider_routes += 1,
             Change::SetNeighbour(_) => self.neighbours += 1,
+            Change::AddMulticastGroup(_) => self.multicast_groups += 1,
             _ => {}
         }
     }
@@ -341,6 +356,7 @@ impl Count {
             provider_addresses: self.provider_addresses,
             provider_routes: self.provider_routes,
             neighbours: self.neighbours.max(next_hops),
+            multicast_groups: self.multicast_groups,
         }
     }
 }

@@ -38,6 +38,7 @@ const CAPACITIES: Capacities = Capacities {
     provider_routes: 8,
     neighbours: 16,
     members: 64,
+    groups: 8,
 };
 
 /// Something that happens.

@@ -24,6 +24,7 @@ const AMPLE: Capacities = Capacities {
     provider_routes: 8,
     neighbours: 16,
     members: 64,
+    groups: 64,
 };
 
 /// A transaction is applied whole or leaves no trace, and policy is what a model says that knows nothing of tables.

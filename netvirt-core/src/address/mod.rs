@@ -28,6 +28,8 @@ pub enum InvalidAddress {
     MacNotUnicast(MacAddress),
     /// An IP address that no single machine can own: unspecified, loopback, multicast or broadcast.
     NotUnicast(IpAddr),
+    /// An IP address that is no group's where one is needed.
+    NotMulticast(IpAddr),
     /// A prefix that is longer than the address is wide.
     PrefixLength(u8),
     /// A prefix whose address has bits set behind its length.
@@ -59,6 +61,12 @@ impl fmt::Display for InvalidAddress {
                 write!(
                     f,
                     "{address} cannot belong to one machine: use a unicast address"
+                )
+            }
+            Self::NotMulticast(address) => {
+                write!(
+                    f,
+                    "{address} is no multicast address: use one of 224.0.0.0/4 or ff00::/8, such as 239.192.0.1"
                 )
             }
             Self::PrefixLength(length) => {
@@ -273,8 +281,8 @@ impl fmt::Display for VlanId {
     }
 }
 
-macro_rules! unicast_address {
-    ($(#[$doc:meta])* $name:ident) => {
+macro_rules! ip_address {
+    ($(#[$doc:meta])* $name:ident, $takes:literal, $is_legal:path, $otherwise:path) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "IpAddr", into = "IpAddr")]
@@ -282,9 +290,9 @@ macro_rules! unicast_address {
         pub struct $name(IpAddr);
 
         impl $name {
-            /// Takes an address that one machine can own.
+            #[doc = $takes]
             pub const fn new(address: IpAddr) -> Result<Self, InvalidAddress> {
-                if is_unicast(address) { Ok(Self(address)) } else { Err(InvalidAddress::NotUnicast(address)) }
+                if $is_legal(address) { Ok(Self(address)) } else { Err($otherwise(address)) }
             }
 
             /// The address.
@@ -320,14 +328,19 @@ macro_rules! unicast_address {
     };
 }
 
-unicast_address! {
+ip_address! {
     /// A customer address (CA): what a virtual machine believes its address to be. Tenants may reuse them.
-    CustomerAddress
+    CustomerAddress, "Takes an address that one machine can own.", is_unicast, InvalidAddress::NotUnicast
 }
 
-unicast_address! {
+ip_address! {
     /// A provider address (PA): an address of the physical network, owned by one host at a time.
-    ProviderAddress
+    ProviderAddress, "Takes an address that one machine can own.", is_unicast, InvalidAddress::NotUnicast
+}
+
+ip_address! {
+    /// A multicast group of the physical network.
+    ProviderGroup, "Takes a multicast address.", is_multicast, InvalidAddress::NotMulticast
 }
 
 /// Whether one machine can own `address`.
@@ -338,6 +351,10 @@ pub(crate) const fn is_unicast(address: IpAddr) -> bool {
         }
         IpAddr::V6(v6) => !(v6.is_unspecified() || v6.is_loopback() || v6.is_multicast()),
     }
+}
+
+const fn is_multicast(address: IpAddr) -> bool {
+    address.is_multicast()
 }
 
 macro_rules! number {
@@ -447,5 +464,26 @@ mod tests {
             );
         }
         assert!(CustomerAddress::new(IpAddr::from([10, 0, 0, 5])).is_ok());
+    }
+
+    #[test]
+    fn a_group_has_an_address_of_many() {
+        for (text, is_legal) in [
+            ("223.255.255.255", false),
+            ("224.0.0.0", true),
+            ("239.255.255.255", true),
+            ("240.0.0.0", false),
+            ("255.255.255.255", false),
+            ("feff::1", false),
+            ("ff05::1", true),
+        ] {
+            let address = text.parse().unwrap();
+            let refused = InvalidAddress::NotMulticast(address);
+            let expected = if is_legal { Ok(address) } else { Err(refused) };
+            assert_eq!(
+                ProviderGroup::new(address).map(ProviderGroup::get),
+                expected
+            );
+        }
     }
 }

@@ -48,7 +48,11 @@ pub(super) fn begin(
         verdict.outcome = proxy::ndp::from_uplink(policy, frame, facts, uplink)?;
         return Ok(Stage::Decided);
     }
-    let Some(own) = own else {
+    let group = match own {
+        None if facts.protocol == protocol::GRE => group_listener(policy, facts, family, uplink)?,
+        _ => None,
+    };
+    let Some(own) = own.or(group.as_ref()) else {
         if facts.protocol == protocol::ICMPV6
             && let Some(query) = proxy::listener::query(policy, frame, facts, uplink)
         {
@@ -65,7 +69,36 @@ pub(super) fn begin(
         verdict.outcome = Outcome::Punt(told.unwrap_or(Punt::HostStack));
         return Ok(Stage::Decided);
     }
-    tunnel::begin(job, policy, frame, family, verdict, observer)
+    let stage = tunnel::begin(job, policy, frame, family, verdict, observer)?;
+    if group.is_some() && stage == Stage::Tunnel {
+        return Err(for_one_out_of_group(policy, verdict));
+    }
+    Ok(stage)
+}
+
+/// The own address that hears a group of the provider network, if the packet is for one that an address of a subnet is
+/// mapped to. It came the way that a packet for that own address comes, but for the MAC address, which is the group's.
+#[cold]
+fn group_listener(
+    policy: &Policy<'_>,
+    facts: &Facts,
+    family: Family,
+    uplink: UplinkId,
+) -> Result<Option<HostAddress>, DropReason> {
+    let Some(listener) = policy.listener(family, facts.destination_address) else {
+        return Ok(None);
+    };
+    check_link(facts, &listener, uplink)?;
+    Ok(Some(listener))
+}
+
+/// Why a frame for one machine is not taken out of a group.
+#[cold]
+fn for_one_out_of_group(policy: &Policy<'_>, verdict: &Verdict<'_>) -> DropReason {
+    match verdict.vsid {
+        Some(vsid) => tunnel::unless_unknown(policy, vsid, DropReason::Multicast),
+        None => DropReason::VsidUnknown,
+    }
 }
 
 /// Behind two tags nothing is read, but no provider address has two.

@@ -26,6 +26,7 @@ const NOT_FOUND: u32 = u32::MAX;
 pub(super) struct Outer {
     pub family: Family,
     pub source: AddressBits,
+    pub destination: AddressBits,
     pub hop_limit: u8,
     pub traffic_class: u8,
     /// VSID << 8 | FlowID.
@@ -70,6 +71,7 @@ impl Job {
         outer: Outer {
             family: Family::Ipv4,
             source: AddressBits { high: 0, low: 0 },
+            destination: AddressBits { high: 0, low: 0 },
             hop_limit: 0,
             traffic_class: 0,
             key: 0,

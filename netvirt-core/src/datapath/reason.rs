@@ -55,7 +55,7 @@ reasons! {
     /// A packet for the gateway itself that it does not answer.
     GatewayAddress => "gateway_address",
     /// Broadcast or multicast from an address that no record has, to no group that is replicated, or for many on one layer and
-    /// for one on the other.
+    /// for one on the other. Out of a group of the provider network: to an address that is not mapped to it.
     Multicast => "multicast",
     /// More broadcast and multicast than the port may send. Of one frame: more copies than are made.
     StormLimit => "storm_limit",

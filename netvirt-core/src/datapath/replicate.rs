@@ -1,9 +1,11 @@
-//! Broadcast and multicast: a copy for each port of the subnet, and one for each other host that has machines in it.
+//! Broadcast and multicast: a copy for each port of the subnet, and one for each other host that has machines in it, or
+//! one for all of these where the address is mapped to a group of the provider network.
 
 use core::time::Duration;
 
 use super::flow::{EcnNotCapable, Flow, decapsulated_ecn, is_ecn_anomaly, outer_traffic_class};
 use super::frame::{Frame, Ingress};
+use super::inbound::is_unicast;
 use super::outbound::Sender;
 use super::reason::DropReason;
 use super::resolve;
@@ -11,10 +13,10 @@ use super::tunnel::Arrival;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, MacAddress, PortId, UplinkId, Vsid};
 use crate::counters::{Counters, Event, Events};
-use crate::edit::{Edit, Encapsulation, Ethernet, Push};
+use crate::edit::{Edit, Encapsulation, Ethernet, Push, Template};
 use crate::limit::PortLimits;
 use crate::offload::Offload;
-use crate::policy::{Location, PathId, Policy, Record, Settings, Subnet};
+use crate::policy::{Group, Location, PathId, Policy, Record, Settings, Subnet};
 use crate::proxy;
 use crate::trace::{Observer, Step};
 use crate::wire::{Facts, Notes};
@@ -53,6 +55,8 @@ enum Reach {
         length: u32,
         /// DSCP and ECN of the outer headers.
         traffic_class: u8,
+        /// Where the header stands of the one packet that all other hosts take.
+        group: Option<u32>,
     },
     /// To ports alone: the sender's host has sent to the other hosts itself.
     Ports {
@@ -143,9 +147,11 @@ impl Replication {
         subnet: &Subnet,
         settings: &'r Settings,
     ) -> impl Iterator<Item = Replica<'r>> {
+        let group = self.group(policy);
+        let copies = if group.is_some() { 1 } else { subnet.hosts };
         let most = settings.most_copies;
         let lost = [
-            (DropReason::StormLimit, subnet.hosts.saturating_sub(most)),
+            (DropReason::StormLimit, copies.saturating_sub(most)),
             (
                 DropReason::RewriteUnsupported,
                 u32::from(subnet.rewritten > 0),
@@ -155,14 +161,39 @@ impl Replication {
             .into_iter()
             .filter(|(_, copies)| *copies > 0)
             .map(|(reason, copies)| Replica::Lost { reason, copies });
-        policy
+        let for_hosts = policy
             .hosts_of(self.subnet)
+            .take_while(move |_| group.is_none())
+            .map(move |host| self.for_host(policy, settings, host));
+        group
+            .map(|template| self.for_group(template, settings))
+            .into_iter()
+            .chain(for_hosts)
             .take(most as usize)
-            .map(move |host| {
-                self.for_host(policy, settings, host)
-                    .unwrap_or_else(|reason| Replica::Lost { reason, copies: 1 })
-            })
+            .map(|copy| copy.unwrap_or_else(|reason| Replica::Lost { reason, copies: 1 }))
             .chain(lost)
+    }
+
+    /// The header of the one packet that all other hosts take, if there is one.
+    fn group<'r>(&self, policy: &'r Policy<'_>) -> Option<&'r Template> {
+        match self.reach {
+            Reach::Everywhere { group, .. } => policy.group_template(group?),
+            Reach::Ports { .. } => None,
+        }
+    }
+
+    fn for_group<'r>(
+        &'r self,
+        template: &'r Template,
+        settings: &Settings,
+    ) -> Result<Replica<'r>, DropReason> {
+        if !template.is_resolved() {
+            return Err(DropReason::NoPath);
+        }
+        Ok(Replica::Transmit {
+            uplink: template.uplink(),
+            edit: self.encapsulated(template, settings)?,
+        })
     }
 
     fn for_host<'r>(
@@ -171,29 +202,11 @@ impl Replication {
         settings: &Settings,
         host: HostId,
     ) -> Result<Replica<'r>, DropReason> {
-        let Reach::Everywhere {
-            hash,
-            key,
-            flow_label,
-            length,
-            traffic_class,
-        } = self.reach
-        else {
+        let Reach::Everywhere { hash, .. } = self.reach else {
             return Err(DropReason::NoPath);
         };
         let path = resolve::tunnel_path(policy, host, hash)?;
-        if length > u32::from(path.template.inner_mtu()) {
-            return Err(DropReason::TooBig);
-        }
-        let push = Push::Encapsulation(Encapsulation {
-            template: path.template,
-            key,
-            traffic_class,
-            hop_limit: settings.outer_ttl,
-            flow_label,
-            inner: self.ethernet(),
-        });
-        let edit = self.edit(self.network_offset, push);
+        let edit = self.encapsulated(path.template, settings)?;
         Ok(if path.template.is_resolved() {
             Replica::Transmit {
                 uplink: path.template.uplink(),
@@ -205,6 +218,35 @@ impl Replication {
                 edit,
             }
         })
+    }
+
+    fn encapsulated<'r>(
+        &'r self,
+        template: &'r Template,
+        settings: &Settings,
+    ) -> Result<Edit<'r>, DropReason> {
+        let Reach::Everywhere {
+            key,
+            flow_label,
+            length,
+            traffic_class,
+            ..
+        } = self.reach
+        else {
+            return Err(DropReason::NoPath);
+        };
+        if length > u32::from(template.inner_mtu()) {
+            return Err(DropReason::TooBig);
+        }
+        let push = Push::Encapsulation(Encapsulation {
+            template,
+            key,
+            traffic_class,
+            hop_limit: settings.outer_ttl,
+            flow_label,
+            inner: self.ethernet(),
+        });
+        Ok(self.edit(self.network_offset, push))
     }
 
     /// As the sender wrote it, but for a priority tag.
@@ -277,11 +319,44 @@ pub(super) fn from_port(
         flow_label: flow.label,
         length: resolve::packet_length(facts, &frame.offload),
         traffic_class: outer_traffic_class(sender.settings, facts.traffic_class),
+        group: find_group(policy, number, sender.vsid, facts, family, observer),
     };
     Ok(Replication {
         sender: Some(sender.port),
         ..Replication::of(frame, facts, family, number, reach)
     })
+}
+
+/// Where the header stands of the one packet that carries a frame to all other hosts. There is none where all machines
+/// are reached by rewrite.
+fn find_group(
+    policy: &Policy<'_>,
+    subnet: u32,
+    vsid: Vsid,
+    facts: &Facts,
+    family: Family,
+    observer: &mut impl Observer,
+) -> Option<u32> {
+    if policy.subnet(subnet).is_none_or(Subnet::is_rewritten) {
+        return None;
+    }
+    let group = policy.group(vsid, family, facts.destination_address)?;
+    note_group(vsid, facts, family, Some(group), observer);
+    policy.slot_of_group_path(group)
+}
+
+fn note_group(
+    vsid: Vsid,
+    facts: &Facts,
+    family: Family,
+    group: Option<&Group>,
+    observer: &mut impl Observer,
+) {
+    observer.note(|| Step::Group {
+        vsid,
+        address: facts.destination_address.to_ip(family),
+        provider_group: group.and_then(Group::provider_group),
+    });
 }
 
 /// A frame out of a tunnel for many. Its sender is believed as that of any other frame, but must be of the same subnet.
@@ -296,6 +371,7 @@ pub(super) fn from_tunnel(
     let (vsid, family) = (arrival.vsid, arrival.family);
     let number = policy.subnet_of(vsid).ok_or(DropReason::VsidUnknown)?;
     check_group(policy, number, facts, family)?;
+    check_outer_group(arrival, observer)?;
     // What machines may tell about neighbours is judged where they are, and answered there.
     if proxy::ndp::is_neighbor_discovery(frame, facts) {
         return Err(DropReason::Multicast);
@@ -370,6 +446,27 @@ fn check_group(
     } else {
         Err(DropReason::Multicast)
     }
+}
+
+/// Refuses a frame out of a group of the provider network to which its destination is not mapped. One that was sent to this
+/// host alone is as good as ever: hosts learn one after another that there is a group.
+fn check_outer_group(
+    arrival: &Arrival<'_, '_, '_>,
+    observer: &mut impl Observer,
+) -> Result<(), DropReason> {
+    let (facts, family) = (&arrival.job.facts, arrival.family);
+    let outer = &arrival.job.outer;
+    if is_unicast(outer.family, outer.destination) {
+        return Ok(());
+    }
+    let group = arrival
+        .policy
+        .group(arrival.vsid, family, facts.destination_address);
+    note_group(arrival.vsid, facts, family, group, observer);
+    group
+        .filter(|group| group.is_mapped_to(outer.family, outer.destination))
+        .map(|_group| ())
+        .ok_or(DropReason::Multicast)
 }
 
 /// Whether an address is unspecified or link-local, so that no record can have it (RFC 3927, RFC 4291 §2.5).

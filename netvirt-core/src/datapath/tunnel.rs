@@ -35,6 +35,7 @@ pub(super) fn begin(
     job.outer = Outer {
         family: outer_family,
         source: outer.source_address,
+        destination: outer.destination_address,
         hop_limit: outer.hop_limit,
         traffic_class: outer.traffic_class,
         key,
@@ -140,7 +141,7 @@ fn check_inner(facts: &Facts) -> Result<Family, DropReason> {
 
 /// An unknown VSID is told before anything about the frame inside.
 #[cold]
-fn unless_unknown(policy: &Policy<'_>, vsid: Vsid, reason: DropReason) -> DropReason {
+pub(super) fn unless_unknown(policy: &Policy<'_>, vsid: Vsid, reason: DropReason) -> DropReason {
     if policy.subnet_of(vsid).is_some() {
         reason
     } else {

@@ -1,10 +1,12 @@
 //! What an operator may say: the objects of policy and the changes to them, in one binary encoding.
 
+use core::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::address::{
-    CustomerAddress, DomainId, HostId, MacAddress, PortId, Prefix, ProviderAddress, UplinkId,
-    VlanId, Vsid,
+    CustomerAddress, DomainId, HostId, MacAddress, PortId, Prefix, ProviderAddress, ProviderGroup,
+    UplinkId, VlanId, Vsid,
 };
 use crate::limit::RateLimit;
 
@@ -203,6 +205,22 @@ pub struct ProviderRoute {
     pub metric: u32,
 }
 
+/// A multicast or broadcast address of a subnet that a group of the provider network carries: what is sent to it leaves
+/// this host as one packet to the group, instead of one to each other host, and is taken from the group.
+///
+/// The provider network must bring the group's packets to every host of the subnet. Each of these must say the same before
+/// the first of them sends so; copies of hosts that do not say it yet are still taken. It holds for NVGRE alone: where all
+/// machines of a subnet are reached by rewrite, nothing is sent to the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MulticastGroup {
+    /// The subnet.
+    pub vsid: Vsid,
+    /// The address in the subnet: of a multicast group, 255.255.255.255, or the last of one of its IPv4 prefixes.
+    pub address: IpAddr,
+    /// The group of the provider network, of either family. It may carry several groups, of several subnets too.
+    pub provider_group: ProviderGroup,
+}
+
 /// Leave for one routing domain to send to another. Stateless: replies need the reverse peering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peering {
@@ -345,7 +363,7 @@ pub enum Change {
         /// Its routing domain.
         domain: DomainId,
     },
-    /// Removes a virtual subnet without routes, records and ports.
+    /// Removes a virtual subnet without routes, records, ports and multicast groups.
     RemoveSubnet(Vsid),
     /// Adds a customer route.
     AddCustomerRoute(CustomerRoute),
@@ -422,6 +440,16 @@ pub enum Change {
         address: ProviderAddress,
         /// What is known.
         state: AddressState,
+    },
+    /// Maps a multicast or broadcast address of a subnet to a group of the provider network. This host must have a
+    /// provider address of the group's family.
+    AddMulticastGroup(MulticastGroup),
+    /// Ends that: what is sent to the address is copied for each other host.
+    RemoveMulticastGroup {
+        /// The subnet.
+        vsid: Vsid,
+        /// The address in the subnet.
+        address: IpAddr,
     },
 }
 

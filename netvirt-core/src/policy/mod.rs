@@ -3,6 +3,7 @@
 mod apply;
 mod change;
 mod copies;
+mod groups;
 mod listing;
 mod members;
 mod networks;
@@ -19,6 +20,7 @@ mod transaction;
 
 pub use change::*;
 pub use copies::{Policies, Prepared};
+pub use groups::{Group, GroupPath};
 pub use members::Member;
 pub(crate) use networks::RouteKind;
 pub use networks::{Domain, PortEntry, Route, Subnet};

@@ -58,7 +58,7 @@ pub struct Subnet {
     /// 0 if the place is vacant.
     pub(crate) vsid: u32,
     pub(crate) domain: u32,
-    /// Records, routes and ports that stand on it.
+    /// Records, routes, ports and multicast groups that stand on it.
     pub(super) users: u32,
     /// Number + 1 of the first of its ports, each of which names the next.
     pub(super) first_port: u32,

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::net::IpAddr;
 
-use super::change::RecordName;
+use super::change::{MulticastGroup, RecordName};
 use super::transaction::MalformedChange;
 use crate::address::{
     DomainId, HostId, InvalidAddress, MacAddress, PortId, Prefix, ProviderAddress, Vsid,
@@ -59,6 +59,8 @@ pub enum TableName {
     Neighbours,
     /// Hosts of a subnet, once for each subnet that a host has machines in.
     SubnetMembers,
+    /// Multicast groups, and the groups of the provider network that they are mapped to.
+    MulticastGroups,
 }
 
 impl TableName {
@@ -79,6 +81,7 @@ impl TableName {
             Self::ProviderRoutes => "provider routes",
             Self::Neighbours => "neighbours",
             Self::SubnetMembers => "hosts of each subnet",
+            Self::MulticastGroups => "multicast groups",
         }
     }
 }
@@ -114,6 +117,8 @@ pub enum Missing {
     Path(ProviderAddress),
     /// The MTU of a path.
     PathMtu(ProviderAddress),
+    /// A multicast group of a subnet.
+    MulticastGroup(Vsid, IpAddr),
 }
 
 impl fmt::Display for Missing {
@@ -135,6 +140,9 @@ impl fmt::Display for Missing {
             Self::Neighbour(address) => write!(f, "neighbour {address}"),
             Self::Path(address) => write!(f, "a path to {address}"),
             Self::PathMtu(address) => write!(f, "an MTU of the path to {address}"),
+            Self::MulticastGroup(vsid, address) => {
+                write!(f, "multicast group {address} of VSID {vsid}")
+            }
         }
     }
 }
@@ -210,6 +218,10 @@ pub enum Refusal {
         /// The least it must be.
         least: u16,
     },
+    /// An address that is to be mapped to a group is neither multicast nor the broadcast address of its subnet.
+    NotForMany(MulticastGroup),
+    /// This host has no provider address of the family of the group that an address is to be mapped to.
+    NoSourceForGroup(MulticastGroup),
     /// A value lies outside what the field can hold.
     OutOfRange(&'static str),
 }
@@ -317,6 +329,22 @@ impl fmt::Display for Refusal {
             } => write!(
                 f,
                 "the network of {address} has MTU {mtu}, and IPv6 subnets need {least}: raise it or remove the IPv6 prefix"
+            ),
+            Self::NotForMany(MulticastGroup {
+                vsid,
+                address,
+                provider_group,
+            }) => write!(
+                f,
+                "{address} cannot be mapped to {provider_group}: it is neither multicast nor a broadcast address of VSID {vsid}"
+            ),
+            Self::NoSourceForGroup(MulticastGroup {
+                vsid,
+                address,
+                provider_group,
+            }) => write!(
+                f,
+                "{address} of VSID {vsid} cannot be mapped to {provider_group}: this host has no provider address of that family, add one first"
             ),
             Self::OutOfRange(what) => write!(f, "{what} is out of range"),
         }

@@ -3,6 +3,7 @@
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute};
+use super::groups::{Group, GroupPath};
 use super::members::Member;
 use super::networks::{Domain, PortEntry, Route, Subnet};
 use super::provider::{Host, NeighbourEntry, Path};
@@ -29,8 +30,8 @@ type Slots<T> = [T; SLOTS_PER_BUCKET];
 /// The storage of one copy of a policy.
 ///
 /// - `RECORD_BUCKETS`: [`buckets_for`]`(N)` for N lookup records of any mix;
-/// - `SUBNET_GROUPS`: for each, 8 virtual subnets, routing domains and peerings, and 16 customer routes of any
-///   mix (those of peered domains included);
+/// - `SUBNET_GROUPS`: for each, 8 virtual subnets, routing domains and peerings, 16 customer routes of any mix (those
+///   of peered domains included), and at least 8 multicast groups, each mapped to one of its own;
 /// - `HOST_GROUPS`: for each, 8 other hosts, 8 provider addresses of theirs, and at least 8 neighbours;
 /// - `PORTS`: ports of this host, numbered from 0.
 ///
@@ -78,15 +79,19 @@ pub struct StaticStorage<
     neighbours: [[Slots<NeighbourEntry>; BUCKETS_PER_GROUP]; HOST_GROUPS],
     member_tags: [[[TagBucket; MEMBER_BUCKETS]; HOST_GROUPS]; SUBNET_GROUPS],
     members: [[[Slots<Member>; MEMBER_BUCKETS]; HOST_GROUPS]; SUBNET_GROUPS],
+    group_tags: [[TagBucket; BUCKETS_PER_GROUP]; SUBNET_GROUPS],
+    groups: [[Slots<Group>; BUCKETS_PER_GROUP]; SUBNET_GROUPS],
+    group_path_tags: [[TagBucket; BUCKETS_PER_GROUP]; SUBNET_GROUPS],
+    group_paths: [[Slots<GroupPath>; BUCKETS_PER_GROUP]; SUBNET_GROUPS],
     ports: [PortEntry; PORTS],
     provider_addresses: [Option<HostAddress>; OWN_ADDRESSES],
     provider_routes: [Option<ProviderRoute>; PROVIDER_ROUTES],
 }
 
-/// Room for 256 lookup records of any mix, 8 subnets, 16 hosts and 64 ports, in 34 KiB a copy.
+/// Room for 256 lookup records of any mix, 8 subnets, 16 hosts, 64 ports and 16 multicast groups, in 36 KiB a copy.
 pub type Profile256 = StaticStorage<{ buckets_for(256) }, 1, 2, 64>;
 
-const _: () = assert!(size_of::<Profile256>() <= 34 * 1024);
+const _: () = assert!(size_of::<Profile256>() <= 36 * 1024);
 
 impl<
     const RECORD_BUCKETS: usize,
@@ -123,6 +128,10 @@ impl<
             neighbours: [[[NeighbourEntry::VACANT; _]; _]; _],
             member_tags: [[[TagBucket::EMPTY; _]; _]; _],
             members: [[[[Member::VACANT; _]; _]; _]; _],
+            group_tags: [[TagBucket::EMPTY; _]; _],
+            groups: [[[Group::VACANT; _]; _]; _],
+            group_path_tags: [[TagBucket::EMPTY; _]; _],
+            group_paths: [[[GroupPath::VACANT; _]; _]; _],
             ports: [PortEntry::VACANT; _],
             provider_addresses: [None; _],
             provider_routes: [None; _],
@@ -171,6 +180,12 @@ impl<
                         .as_flattened_mut()
                         .as_flattened_mut()
                         .as_flattened_mut(),
+                ),
+                group_tags: emptied(self.group_tags.as_flattened_mut(), TagBucket::EMPTY),
+                groups: ManagedSlice::Borrowed(self.groups.as_flattened_mut().as_flattened_mut()),
+                group_path_tags: emptied(self.group_path_tags.as_flattened_mut(), TagBucket::EMPTY),
+                group_paths: ManagedSlice::Borrowed(
+                    self.group_paths.as_flattened_mut().as_flattened_mut(),
                 ),
             },
             seed,

@@ -6,6 +6,7 @@ use core::net::IpAddr;
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute, Settings};
+use super::groups::{Group, GroupPath};
 use super::members::{Member, linked, member_key};
 use super::networks::{Domain, PortEntry, Route, RouteKind, Subnet};
 use super::next_hop::NextHop;
@@ -56,6 +57,10 @@ pub struct PolicyStorage<'s> {
     pub neighbours: ManagedSlice<'s, NeighbourEntry>,
     pub member_tags: ManagedSlice<'s, TagBucket>,
     pub members: ManagedSlice<'s, Member>,
+    pub group_tags: ManagedSlice<'s, TagBucket>,
+    pub groups: ManagedSlice<'s, Group>,
+    pub group_path_tags: ManagedSlice<'s, TagBucket>,
+    pub group_paths: ManagedSlice<'s, GroupPath>,
 }
 
 /// One copy of the policy. Packets read it; only a [`Transaction`](super::Transaction) changes it.
@@ -80,6 +85,9 @@ pub struct Policy<'s> {
     pub(super) provider_routes: Slab<'s, Option<ProviderRoute>>,
     pub(super) neighbours: ExactTable<'s, NeighbourEntry>,
     pub(super) members: ExactTable<'s, Member>,
+    pub(super) groups: ExactTable<'s, Group>,
+    /// One for each group of the provider network that groups are mapped to.
+    pub(super) group_paths: ExactTable<'s, GroupPath>,
     /// Domains are to be rebuilt before the copy may be read.
     pub(super) domains_dirty: bool,
     /// Paths are to be resolved again before the copy may be read.
@@ -113,6 +121,8 @@ impl<'s> Policy<'s> {
             provider_routes: Slab::new(storage.provider_routes),
             neighbours: ExactTable::new(storage.neighbour_tags, storage.neighbours, seed),
             members: ExactTable::new(storage.member_tags, storage.members, seed),
+            groups: ExactTable::new(storage.group_tags, storage.groups, seed),
+            group_paths: ExactTable::new(storage.group_path_tags, storage.group_paths, seed),
             domains_dirty: false,
             paths_dirty: false,
             has_ipv6_subnets: false,
@@ -134,7 +144,7 @@ impl<'s> Policy<'s> {
         self.capacities() == other.capacities()
     }
 
-    fn capacities(&self) -> [usize; 18] {
+    fn capacities(&self) -> [usize; 20] {
         [
             self.records.capacity(),
             self.rewrite.capacity(),
@@ -154,6 +164,8 @@ impl<'s> Policy<'s> {
             self.provider_routes.capacity(),
             self.neighbours.capacity(),
             self.members.capacity(),
+            self.groups.capacity(),
+            self.group_paths.capacity(),
         ]
     }
 
@@ -188,6 +200,8 @@ impl<'s> Policy<'s> {
         self.provider_routes.copy_from(&other.provider_routes)?;
         self.neighbours.copy_from(&other.neighbours)?;
         self.members.copy_from(&other.members)?;
+        self.groups.copy_from(&other.groups)?;
+        self.group_paths.copy_from(&other.group_paths)?;
         self.domains_dirty = other.domains_dirty;
         self.paths_dirty = other.paths_dirty;
         self.has_ipv6_subnets = other.has_ipv6_subnets;

@@ -1,7 +1,15 @@
 //! The Ethernet header of frames that netvirt writes itself.
 
+use core::net::Ipv4Addr;
+
 use super::{ethertype, put};
 use crate::address::{MacAddress, VlanId};
+
+/// The MAC address of the IPv4 multicast group `group` (RFC 1112 §6.4). 32 groups share one.
+pub const fn ipv4_multicast_mac(group: Ipv4Addr) -> MacAddress {
+    let [_, b, c, d] = group.octets();
+    MacAddress([0x01, 0x00, 0x5e, b & 0x7f, c, d])
+}
 
 /// An Ethernet header, with an IEEE 802.1Q tag of priority 0 if it has a VLAN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ mod tcp;
 mod vlan;
 
 pub use arp::{ArpMessage, ArpOperation};
-pub use ethernet::EthernetHeader;
+pub use ethernet::{EthernetHeader, ipv4_multicast_mac};
 pub use facts::{Facts, Fragment, Network, Notes, Tag};
 pub use gre::{
     GreError, GreHeader, Packet as GrePacket, Repr as GreRepr, gre_checksum_is_valid, read_gre,

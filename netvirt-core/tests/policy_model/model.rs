@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::net::IpAddr;
 
 use netvirt_core::policy::*;
 use netvirt_core::*;
@@ -25,6 +26,7 @@ pub struct Model {
     provider_routes: HashMap<(Prefix, ProviderAddress), u32>,
     neighbours: HashMap<(UplinkId, ProviderAddress), MacAddress>,
     path_mtus: HashMap<ProviderAddress, u16>,
+    multicast_groups: HashMap<(Vsid, IpAddr), ProviderGroup>,
 }
 
 impl Model {
@@ -107,6 +109,13 @@ impl Model {
             Change::SetAddressState { address, state } => {
                 self.provider_addresses.get_mut(&address).unwrap().state = state;
             }
+            Change::AddMulticastGroup(group) => {
+                self.multicast_groups
+                    .insert((group.vsid, group.address), group.provider_group);
+            }
+            Change::RemoveMulticastGroup { vsid, address } => {
+                self.multicast_groups.remove(&(vsid, address));
+            }
             _ => unreachable!("a change that the model does not know: {change:?}"),
         }
     }
@@ -150,6 +159,11 @@ impl Model {
                     .map(|known| ((known.uplink, known.address), known.mac)),
             ),
             path_mtus: keyed(dump.path_mtus.iter().copied()),
+            multicast_groups: keyed(
+                dump.multicast_groups
+                    .iter()
+                    .map(|group| ((group.vsid, group.address), group.provider_group)),
+            ),
         }
     }
 
@@ -169,8 +183,10 @@ impl Model {
             Missing::Subnet(vsid) => {
                 let routes = self.customer_routes.keys();
                 let ports = self.ports.values();
+                let groups = self.multicast_groups.keys();
                 routes.filter(|(of, ..)| *of == vsid).count()
                     + ports.filter(|port| port.vsid == Some(vsid)).count()
+                    + groups.filter(|(of, _)| *of == vsid).count()
                     + records(&|record| usize::from(record.vsid == vsid))
             }
             Missing::Host(host) | Missing::HostAddress(host, _) => records(&|record| {
@@ -233,6 +249,9 @@ impl Model {
         }
         for record in self.records.values() {
             self.assert_legal_record(record);
+        }
+        for (vsid, _) in self.multicast_groups.keys() {
+            assert!(self.subnets.contains_key(vsid));
         }
         let rewrites = self.records.values();
         let rewrites = rewrites.filter_map(|record| record.method.provider_address());
@@ -303,6 +322,23 @@ impl Model {
         self.customer_routes.keys().any(|(vsid, prefix, target)| {
             *vsid == record.vsid && *target == RouteTarget::OnLink && prefix.contains(address.get())
         })
+    }
+
+    /// Whether a group is legal where it is; the prefix whose broadcast it is may have gone, and the own address it needs.
+    pub fn is_legal_group(&self, group: &MulticastGroup) -> bool {
+        let is_broadcast = |prefix: &Prefix| {
+            prefix.address().is_ipv4() && prefix.length() < 31 && prefix.last() == group.address
+        };
+        let mut routes = self.customer_routes.keys();
+        let is_broadcast_of_subnet = routes.any(|(vsid, prefix, target)| {
+            *vsid == group.vsid && *target == RouteTarget::OnLink && is_broadcast(prefix)
+        });
+        let is_ipv4 = group.provider_group.get().is_ipv4();
+        let mut own = self.provider_addresses.keys();
+        own.any(|own| own.get().is_ipv4() == is_ipv4)
+            && (group.address.is_multicast()
+                || group.address == IpAddr::from([0xff; 4])
+                || is_broadcast_of_subnet)
     }
 
     pub fn is_on_link(&self, next_hop: ProviderAddress) -> bool {

@@ -21,6 +21,7 @@ pub const TIGHT: Capacities = Capacities {
     provider_routes: 2,
     neighbours: 8,
     members: 8,
+    groups: 8,
 };
 
 /// Something of everything, so that random changes have something to meet.
@@ -91,6 +92,11 @@ fn step(policies: &mut Policies<'_>, model: &mut Model, encoded: &[u8], abort_fi
 /// Takes everything down, the last first.
 fn tear_down(dump: &Dump) -> Vec<Change> {
     let mut changes = Vec::new();
+    let groups = dump.multicast_groups.iter();
+    changes.extend(groups.map(|group| Change::RemoveMulticastGroup {
+        vsid: group.vsid,
+        address: group.address,
+    }));
     let records = dump.lookup_records.iter();
     changes.extend(records.map(|record| Change::RemoveRecord(record.name())));
     let neighbours = dump.neighbours.iter();
@@ -159,6 +165,9 @@ fn build_up(dump: &Dump, model: &Model) -> Vec<Change> {
     let records = dump.lookup_records.iter().copied();
     let records = records.filter(|record| model.is_inside_subnet(record));
     changes.extend(records.map(Change::AddRecord));
+    let groups = dump.multicast_groups.iter().copied();
+    let groups = groups.filter(|group| model.is_legal_group(group));
+    changes.extend(groups.map(Change::AddMulticastGroup));
     changes
 }
 

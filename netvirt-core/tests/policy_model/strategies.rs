@@ -196,6 +196,21 @@ fn any_peering() -> impl Strategy<Value = Peering> {
     (any_domain(), any_domain()).prop_map(|(from, to)| Peering { from, to })
 }
 
+fn any_group() -> impl Strategy<Value = MulticastGroup> {
+    let address = select(vec![
+        "239.1.1.1",
+        "255.255.255.255",
+        "10.0.0.255",
+        "10.0.0.7",
+        "10.0.1.255",
+        "ff02::fb",
+        "fd00:1::5",
+    ]);
+    let provider_group = select(vec!["239.192.0.1", "239.192.0.2", "ff05::1"]);
+    (any_vsid(), address, provider_group)
+        .prop_map(|(vsid, address, provider_group)| group(vsid.get(), address, provider_group))
+}
+
 fn any_network_change() -> impl Strategy<Value = Change> {
     let port = (
         any_port(),
@@ -215,6 +230,11 @@ fn any_network_change() -> impl Strategy<Value = Change> {
         1 => any_peering().prop_map(Change::RemovePeering),
         4 => port.prop_map(Change::AddPort),
         1 => any_port().prop_map(Change::RemovePort),
+        3 => any_group().prop_map(Change::AddMulticastGroup),
+        1 => any_group().prop_map(|group| Change::RemoveMulticastGroup {
+            vsid: group.vsid,
+            address: group.address,
+        }),
     ]
 }
 

@@ -1,5 +1,6 @@
 //! What policy allows, refuses and does, rule by rule.
 
+mod groups;
 mod members;
 mod networks;
 mod provider;

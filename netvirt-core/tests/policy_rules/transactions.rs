@@ -485,6 +485,17 @@ fn spec_2_11_full_a_table_says_its_name() {
                 }),
             ),
         ),
+        (
+            TableName::MulticastGroups,
+            Capacities { groups: 8, ..roomy },
+            with(
+                two(),
+                (1..10).map(|n| {
+                    let address = format!("239.1.1.{n}");
+                    Change::AddMulticastGroup(group(BLUE_VSID, &address, "239.192.0.1"))
+                }),
+            ),
+        ),
     ];
     for (table, capacities, changes) in cases {
         let refused = overflow(capacities, changes);

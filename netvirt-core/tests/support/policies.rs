@@ -32,6 +32,7 @@ pub struct Capacities {
     pub provider_routes: usize,
     pub neighbours: usize,
     pub members: usize,
+    pub groups: usize,
 }
 
 impl Capacities {
@@ -51,6 +52,7 @@ impl Capacities {
         provider_routes: 16,
         neighbours: 64,
         members: 256,
+        groups: 16,
     };
 
     /// An empty copy of a policy.
@@ -81,6 +83,10 @@ impl Capacities {
                 neighbours: slots(self.neighbours, NeighbourEntry::VACANT),
                 member_tags: tags(self.members),
                 members: slots(self.members, Member::VACANT),
+                group_tags: tags(self.groups),
+                groups: slots(self.groups, Group::VACANT),
+                group_path_tags: tags(self.groups),
+                group_paths: slots(self.groups, GroupPath::VACANT),
             },
             Seed::new(1, 2),
         )
@@ -154,6 +160,15 @@ pub fn ca(text: &str) -> CustomerAddress {
 
 pub fn pa(text: &str) -> ProviderAddress {
     ProviderAddress::new(text.parse().unwrap()).unwrap()
+}
+
+/// An address of a subnet that is mapped to a group of the provider network.
+pub fn group(subnet: u32, address: &str, provider_group: &str) -> MulticastGroup {
+    MulticastGroup {
+        vsid: vsid(subnet),
+        address: address.parse().unwrap(),
+        provider_group: ProviderGroup::new(provider_group.parse().unwrap()).unwrap(),
+    }
 }
 
 pub fn prefix(text: &str) -> Prefix {
@@ -318,6 +333,7 @@ pub struct Dump {
     pub neighbours: Vec<Neighbour>,
     pub subnet_ports: Vec<(Vsid, Vec<PortId>)>,
     pub subnet_hosts: Vec<(Vsid, Vec<HostId>)>,
+    pub multicast_groups: Vec<MulticastGroup>,
 }
 
 impl Dump {
@@ -345,6 +361,7 @@ impl Dump {
                 .subnets()
                 .map(|(vsid, _)| (vsid, policy.subnet_hosts(vsid).collect()))
                 .collect(),
+            multicast_groups: policy.multicast_groups().collect(),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::support::{ca, mac, pa, path_mtu, vsid};
 const HERE: UplinkId = UplinkId(0);
 
 /// Blue's first subnet has machines on three hosts: ports 0 and 1 of host 1, 0 of host 2, 0 and 1 of host 3.
-fn three() -> Network {
+pub fn three() -> Network {
     Network::standard().with(|network| {
         network.hosts = 3;
         for (name, adapter, addresses, port) in [
@@ -34,7 +34,7 @@ fn three() -> Network {
 }
 
 /// A datagram from a machine to a group or a broadcast address.
-fn to_all(network: &Network, from: &str, group: &str) -> Packet {
+pub fn to_all(network: &Network, from: &str, group: &str) -> Packet {
     let machine = network.machine(from);
     let (destination, version) = match ip(group) {
         IpAddr::V6(v6) => {
@@ -56,7 +56,7 @@ fn broadcast(network: &Network) -> Packet {
     to_all(network, "blue a", "255.255.255.255")
 }
 
-const GROUPS: [&str; 5] = [
+pub const GROUPS: [&str; 5] = [
     "255.255.255.255",
     "10.0.0.255",
     "224.0.0.251",
@@ -65,7 +65,7 @@ const GROUPS: [&str; 5] = [
 ];
 
 /// How a frame for many from port 0 of blue's first subnet is counted.
-fn counted(copies: u32, lost: u32, ports: &[u32], bytes: usize) -> String {
+pub fn counted(copies: u32, lost: u32, ports: &[u32], bytes: usize) -> String {
     let event = |name: &str, count| match count {
         0 => String::new(),
         count => format!(", {name} {count}"),
@@ -83,7 +83,7 @@ fn counted(copies: u32, lost: u32, ports: &[u32], bytes: usize) -> String {
 }
 
 /// How a copy that came in from another host is counted.
-fn counted_copy(ports: &[u32], bytes: usize) -> String {
+pub fn counted_copy(ports: &[u32], bytes: usize) -> String {
     let tallies: String = ports
         .iter()
         .map(|port| format!(", port {port} out 1, port {port} out bytes {bytes}"))
@@ -95,7 +95,7 @@ fn counted_copy(ports: &[u32], bytes: usize) -> String {
 }
 
 /// Lets the settings of a host be others.
-fn set(host: &mut Nve, change: impl FnOnce(&mut Settings)) {
+pub fn set(host: &mut Nve, change: impl FnOnce(&mut Settings)) {
     let mut settings = *host.policies.live().settings().unwrap();
     change(&mut settings);
     host.apply(&[Change::SetSettings(settings)]);

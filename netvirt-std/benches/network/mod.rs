@@ -121,6 +121,7 @@ impl Network {
             provider_addresses: 1,
             provider_routes: 1,
             neighbours: 1,
+            multicast_groups: 0,
         }
     }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use netvirt_std::control::{
-    Client, CustomerRouteView, HostView, NeighbourView, PortView, ProviderAddressView,
-    ProviderRouteView, RecordView, Resource,
+    Client, CustomerRouteView, HostView, MulticastGroupView, NeighbourView, PortView,
+    ProviderAddressView, ProviderRouteView, RecordView, Resource,
 };
 
 use super::{Failure, control};
@@ -36,6 +36,7 @@ enum What {
     Ports,
     Records,
     CustomerRoutes,
+    MulticastGroups,
     ProviderAddresses,
     ProviderRoutes,
     Hosts,
@@ -85,6 +86,7 @@ pub fn run(args: &ShowArgs, out: &mut impl Write) -> Result<(), Failure> {
         What::Ports => table::<PortView>(&client, filter)?,
         What::Records => table::<RecordView>(&client, filter)?,
         What::CustomerRoutes => table::<CustomerRouteView>(&client, filter)?,
+        What::MulticastGroups => table::<MulticastGroupView>(&client, filter)?,
         What::ProviderAddresses => table::<ProviderAddressView>(&client, filter)?,
         What::ProviderRoutes => table::<ProviderRouteView>(&client, filter)?,
         What::Hosts => table::<HostView>(&client, filter)?,

@@ -14,6 +14,7 @@
 //! | `GET /v1/ports` | list of [`PortView`] |
 //! | `GET /v1/records` | list of [`RecordView`] |
 //! | `GET /v1/customer-routes` | list of [`CustomerRouteView`] |
+//! | `GET /v1/multicast-groups` | list of [`MulticastGroupView`]: those that groups of the provider network carry |
 //! | `GET /v1/provider-addresses` | list of [`ProviderAddressView`]: those of this host |
 //! | `GET /v1/provider-routes` | list of [`ProviderRouteView`] |
 //! | `GET /v1/hosts` | list of [`HostView`], one for each provider address |
@@ -75,8 +76,8 @@ pub use policy::{Aborted, Prepared, Taken};
 pub use problem::{Problem, ToldDiagnostic};
 pub use question::TraceRequest;
 pub use resources::{
-    CustomerRouteView, HostView, NeighbourView, PortView, ProviderAddressView, ProviderRouteView,
-    RecordView, Status,
+    CustomerRouteView, HostView, MulticastGroupView, NeighbourView, PortView, ProviderAddressView,
+    ProviderRouteView, RecordView, Status,
 };
 pub use server::ControlServer;
 pub use socket::{ControlSocket, SocketError};

@@ -45,6 +45,7 @@ const fn number_of(table: TableName, capacity: &HostCapacity) -> Option<usize> {
         TableName::ProviderRoutes => capacity.provider_routes,
         TableName::Neighbours => capacity.neighbours,
         TableName::SubnetMembers => capacity.members(),
+        TableName::MulticastGroups => capacity.multicast_groups,
         _ => return None,
     })
 }

@@ -21,8 +21,8 @@ use super::patience::Patience;
 use super::peer::Peer;
 use super::problem::Refusal;
 use super::resources::{
-    CustomerRouteView, HostView, NeighbourView, PortView, ProviderAddressView, ProviderRouteView,
-    RecordView, counters, status,
+    CustomerRouteView, HostView, MulticastGroupView, NeighbourView, PortView, ProviderAddressView,
+    ProviderRouteView, RecordView, counters, status,
 };
 use super::socket::ControlSocket;
 use super::{policy, question};
@@ -148,6 +148,7 @@ fn routes(access: Access) -> Router {
     let router = with_list::<PortView>(router);
     let router = with_list::<RecordView>(router);
     let router = with_list::<CustomerRouteView>(router);
+    let router = with_list::<MulticastGroupView>(router);
     let router = with_list::<ProviderAddressView>(router);
     let router = with_list::<ProviderRouteView>(router);
     let router = with_list::<HostView>(router);
@@ -166,8 +167,8 @@ async fn unknown(uri: Uri) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         format!(
-            "there is no {}: GET /v1/ with status, counters, ports, records, customer-routes, provider-addresses, \
-             provider-routes, hosts, neighbours or next-hop; POST /v1/ with policy, policy/prepare, policy/commit, \
+            "there is no {}: GET /v1/ with status, counters, ports, records, customer-routes, multicast-groups, \
+             provider-addresses, provider-routes, hosts, neighbours or next-hop; POST /v1/ with policy, policy/prepare, policy/commit, \
              policy/abort, status/reset-stalls or trace",
             uri.path()
         ),

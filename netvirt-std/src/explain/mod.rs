@@ -11,6 +11,7 @@ mod reason;
 mod step;
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use managed::ManagedSlice;
@@ -18,6 +19,7 @@ use netvirt_core::counters::{Counters, Event, Events};
 use netvirt_core::datapath::{
     DropReason, Frame, Ingress, Outcome, Punt, Replica, Replication, Verdict, Worker,
 };
+use netvirt_core::edit::{Encapsulation, Push};
 use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{NextHop, Policy};
 use netvirt_core::proxy::Reply;
@@ -184,9 +186,10 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
     }
 }
 
-/// `copied to blue-2, on this host, and to 2 other hosts; 1 copy is lost (too_big)`.
+/// `copied to blue-2, on this host, and to 2 other hosts; 1 copy is lost (too_big)`, or `… and to group 239.192.0.1`.
 fn copied_to(replication: &Replication, names: Names<'_>) -> String {
     let (mut ports, mut hosts, mut lost) = (Vec::new(), 0, String::new());
+    let mut group = None;
     for replica in replication.copies(names.policy) {
         match replica {
             Replica::Deliver { port, .. } => ports.push(names.port(port)),
@@ -200,7 +203,10 @@ fn copied_to(replication: &Replication, names: Names<'_>) -> String {
                     _ => format!("; {copies} copies are lost ({reason})"),
                 }
             }
-            _ => hosts += 1,
+            _ => {
+                group = group.or(group_of(&replica));
+                hosts += 1;
+            }
         }
     }
     let here = match &ports[..] {
@@ -209,10 +215,23 @@ fn copied_to(replication: &Replication, names: Names<'_>) -> String {
     };
     let there = match hosts {
         0 => String::new(),
+        _ if let Some(group) = group => format!(", and to group {group} of the provider network"),
         1 => ", and to 1 other host".to_owned(),
         _ => format!(", and to {hosts} other hosts"),
     };
     format!("copied to {here}{there}{lost}")
+}
+
+/// The group of the provider network that a copy is sent to, if it is sent to one.
+fn group_of(replica: &Replica<'_>) -> Option<IpAddr> {
+    let Replica::Transmit { edit, .. } = replica else {
+        return None;
+    };
+    let Push::Encapsulation(Encapsulation { template, .. }) = edit.push else {
+        return None;
+    };
+    let destination = template.destination().to_ip(template.family());
+    Some(destination).filter(IpAddr::is_multicast)
 }
 
 /// Whether the sender of a refused frame is told.

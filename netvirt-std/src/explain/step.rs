@@ -88,6 +88,15 @@ pub enum ToldStep {
         /// And this was found.
         record: Option<ToldRecord>,
     },
+    /// The group of the provider network was looked for that an address for many is mapped to.
+    Group {
+        /// In this virtual subnet.
+        vsid: u32,
+        /// For this multicast or broadcast address.
+        address: IpAddr,
+        /// And this was found.
+        provider: Option<IpAddr>,
+    },
     /// A path through the provider network was chosen.
     Path {
         /// To this provider address.
@@ -227,6 +236,15 @@ impl ToldStep {
                 address: *address,
                 record: record(found),
             },
+            Step::Group {
+                vsid,
+                address,
+                provider_group,
+            } => Self::Group {
+                vsid: vsid.get(),
+                address: *address,
+                provider: provider_group.map(|group| group.get()),
+            },
             Step::Path {
                 destination,
                 inner_mtu,
@@ -267,6 +285,7 @@ impl ToldStep {
             Self::Route { .. } => "route",
             Self::RewriteAddress { .. } => "rewrite",
             Self::Quoted { .. } => "quoted",
+            Self::Group { .. } => "group",
             Self::Path { .. } => "path",
         }
     }
@@ -350,6 +369,14 @@ impl fmt::Display for ToldStep {
                 _ => write!(f, "{address} stands for no machine"),
             },
             Self::Quoted { address, record } => write!(f, "{address}: {}", found(record)),
+            Self::Group {
+                vsid,
+                address,
+                provider,
+            } => match provider {
+                Some(provider) => write!(f, "{address} in VSID {vsid}: carried by {provider}"),
+                None => write!(f, "{address} in VSID {vsid}: carried by no group"),
+            },
             Self::Path {
                 destination,
                 host,

@@ -1,10 +1,10 @@
 use std::net::IpAddr;
 
 use netvirt_core::policy::{
-    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Method, Neighbour, Port,
-    RecordKind, Settings, Transaction, TransactionWriter,
+    AddressState, CustomerRoute, LookupRecord, MAX_CHANGE_LENGTH, Method, MulticastGroup,
+    Neighbour, Port, RecordKind, Settings, Transaction, TransactionWriter,
 };
-use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, UplinkId};
+use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, ProviderGroup, UplinkId};
 
 use super::*;
 
@@ -98,6 +98,11 @@ fn add_subnet(changes: &mut Vec<Change>, number: u32, machines: u32) {
     };
     changes.push(on_link(&format!("10.{number}.0.0/24")));
     changes.push(on_link(&format!("2001:db8:{number}::/64")));
+    changes.push(Change::AddMulticastGroup(MulticastGroup {
+        vsid,
+        address: [255, 255, 255, 255].into(),
+        provider_group: ProviderGroup::new([239, 192, 0, number as u8].into()).unwrap(),
+    }));
     let port = PortId(number);
     changes.push(Change::AddPort(Port {
         port,
@@ -227,6 +232,10 @@ fn bytes_of_tables_are_those_of_their_storage() {
         neighbours,
         member_tags,
         members,
+        group_tags,
+        groups,
+        group_path_tags,
+        group_paths,
     } = &capacity.storage();
     let expected = [
         size_of_val(&**record_tags) + size_of_val(&**records),
@@ -246,6 +255,10 @@ fn bytes_of_tables_are_those_of_their_storage() {
         size_of_val(&**provider_routes),
         size_of_val(&**neighbour_tags) + size_of_val(&**neighbours),
         size_of_val(&**member_tags) + size_of_val(&**members),
+        size_of_val(&**group_tags)
+            + size_of_val(&**groups)
+            + size_of_val(&**group_path_tags)
+            + size_of_val(&**group_paths),
     ];
     let bytes: Vec<_> = capacity
         .bytes_of_tables()

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use netvirt_core::address::UplinkId;
 use netvirt_core::policy::{
-    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, Method, Neighbour,
-    Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
+    AddressState, Change, CustomerRoute, HostAddress, Location, LookupRecord, Method,
+    MulticastGroup, Neighbour, Peering, Port, ProviderRoute, RecordKind, RouteTarget, Settings,
 };
 use netvirt_core::{CustomerAddress, DomainId, HostId, PortId, ProviderAddress};
 
@@ -156,6 +156,7 @@ impl<'m> Derivation<'m> {
         );
         changes.extend(self.off_link_routes());
         changes.extend(self.peerings());
+        changes.extend(self.multicast_groups());
         changes
     }
 
@@ -298,6 +299,23 @@ impl<'m> Derivation<'m> {
             }
         }
         changes
+    }
+
+    /// The groups of the subnets that machines of this host are in: the others it neither sends to nor hears.
+    fn multicast_groups(&self) -> impl Iterator<Item = Change> {
+        let model = self.model;
+        let machines = self.ports.keys().map(|position| &model.machines[*position]);
+        let subnets: BTreeSet<usize> = machines.map(|machine| machine.subnet).collect();
+        let subnets = subnets.into_iter().map(|position| &model.subnets[position]);
+        subnets.flat_map(|subnet| {
+            subnet.groups.iter().map(|group| {
+                Change::AddMulticastGroup(MulticastGroup {
+                    vsid: subnet.vsid.value,
+                    address: group.address.value,
+                    provider_group: group.provider.value,
+                })
+            })
+        })
     }
 
     fn host_info(&self, position: usize, host: HostId) -> HostInfo {

@@ -42,6 +42,7 @@
 //! | | `prefixes` | its on-link prefixes; the second address of each is the gateway |
 //! | | `name`? | another way to refer to the subnet |
 //! | | `method`? `"encapsulate"` | `"encapsulate"` (NVGRE), `"rewrite"`, or `"transition"` while a running network changes from one to the other: sent as NVGRE, received in either form |
+//! | | `multicast`? `[]` | `{ group = "…", provider = "…" }`: a multicast or broadcast address of the subnet, and the group of the provider network that carries it: one packet for all other hosts instead of one for each |
 //! | `[[routing-domain.route]]` | `prefix`, `next-hop`, `metric`? `255` | destinations behind a gateway machine of the domain |
 //! | `[[vm]]` | `name` | also the name of its port |
 //! | | `subnet` | VSID or name |
@@ -58,6 +59,10 @@
 //! | `[[peering]]` | `from`, `to`, `both-ways`? `false` | one routing domain may send to another |
 //!
 //! A customer route names no subnet: its next hop lies in exactly one of the domain.
+//!
+//! The provider network must bring the packets of a `provider` group to every host with machines in the subnet: hosts do not
+//! ask for them (neither IGMP nor MLD), so switches that snoop are to be told, and routers. Several groups may share one,
+//! also those of other tenants. It is sent to from the first of a host's `addresses` of its IP version.
 
 mod allocate;
 mod derive;

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use netvirt_core::policy::Settings;
-use netvirt_core::{CustomerAddress, MacAddress, Prefix, ProviderAddress, VlanId, Vsid};
+use netvirt_core::{
+    CustomerAddress, MacAddress, Prefix, ProviderAddress, ProviderGroup, VlanId, Vsid,
+};
 use uuid::Uuid;
 
 use super::diagnostic::Span;
@@ -86,6 +88,14 @@ pub(super) struct Subnet {
     pub(super) vsid: Located<Vsid>,
     pub(super) prefixes: Vec<Located<Prefix>>,
     pub(super) method: SubnetMethod,
+    pub(super) groups: Vec<GroupMapping>,
+}
+
+/// An address for many of a subnet, and the group of the provider network that carries it.
+#[derive(Debug, Clone)]
+pub(super) struct GroupMapping {
+    pub(super) address: Located<IpAddr>,
+    pub(super) provider: Located<ProviderGroup>,
 }
 
 #[derive(Debug, Clone)]

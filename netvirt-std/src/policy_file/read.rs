@@ -10,14 +10,14 @@ use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Log, Span, suggestion};
 use super::model::{
-    Host, Model, PeeringRule, PhysicalNetwork, Route, RoutingDomain, StaticNeighbour, Subnet,
-    Uplink, VirtualMachine,
+    GroupMapping, Host, Model, PeeringRule, PhysicalNetwork, Route, RoutingDomain, StaticNeighbour,
+    Subnet, Uplink, VirtualMachine,
 };
 use super::mtu::ETHERNET_MTU;
 use super::reader::{FromToml, Located, TableReader};
 use super::values::{
-    DscpSetting, FlowIdSetting, HostName, InterfaceName, Name, RoutePrefix, RuleOr, SubnetMethod,
-    SubnetPrefix, SubnetReference, UnicastPrefix,
+    DscpSetting, FlowIdSetting, GroupAddress, HostName, InterfaceName, Name, RoutePrefix, RuleOr,
+    SubnetMethod, SubnetPrefix, SubnetReference, UnicastPrefix,
 };
 use crate::hex::Hex;
 
@@ -429,6 +429,14 @@ fn read_subnet(table: &mut TableReader<'_>, domain: usize) -> Option<Subnet> {
     let vsid = table.required("vsid");
     let prefixes = table.required_list::<SubnetPrefix>("prefixes");
     let method = table.optional("method");
+    let groups = entries(table, "multicast", "multicast group", |group, _| {
+        let address = group.required::<GroupAddress>("group");
+        let provider = group.required("provider");
+        Some(GroupMapping {
+            address: address?.map(|GroupAddress(address)| address),
+            provider: provider?,
+        })
+    });
     Some(Subnet {
         domain,
         name,
@@ -438,6 +446,7 @@ fn read_subnet(table: &mut TableReader<'_>, domain: usize) -> Option<Subnet> {
             .map(|p| p.map(|prefix| prefix.0))
             .collect(),
         method: method.map_or(SubnetMethod::Encapsulate, |method| method.value),
+        groups: groups.list,
     })
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use netvirt_core::policy::{EcnPolicy, Reception, RouterAdvertisements};
 use netvirt_core::{
-    CustomerAddress, InvalidAddress, MacAddress, Prefix, ProviderAddress, VlanId, Vsid,
+    CustomerAddress, InvalidAddress, MacAddress, Prefix, ProviderAddress, ProviderGroup, VlanId,
+    Vsid,
 };
 use toml::de::DeValue;
 use uuid::Uuid;
@@ -174,6 +175,23 @@ impl FromToml for CustomerAddress {
 
 impl FromToml for ProviderAddress {
     const EXPECTED: &'static str = "a provider address such as \"192.168.4.11\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        Ok(Self::new(ip_address(text(value)?)?)?)
+    }
+}
+
+/// An address of a subnet that is said to be for many; whether it is depends on the prefixes of the subnet.
+pub(super) struct GroupAddress(pub(super) IpAddr);
+
+impl FromToml for GroupAddress {
+    const EXPECTED: &'static str = "a multicast or broadcast address such as \"239.1.1.1\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        ip_address(text(value)?).map(Self)
+    }
+}
+
+impl FromToml for ProviderGroup {
+    const EXPECTED: &'static str = "a multicast address such as \"239.192.0.1\"";
     fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
         Ok(Self::new(ip_address(text(value)?)?)?)
     }

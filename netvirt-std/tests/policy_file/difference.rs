@@ -34,6 +34,7 @@ struct Listing {
     provider_addresses: HashSet<HostAddress>,
     provider_routes: HashSet<ProviderRoute>,
     neighbours: HashSet<Neighbour>,
+    multicast_groups: HashSet<MulticastGroup>,
     owned: Vec<Owned>,
 }
 
@@ -54,6 +55,7 @@ impl Listing {
             provider_addresses: set(policy.provider_addresses().copied()),
             provider_routes: set(policy.provider_routes()),
             neighbours: set(policy.neighbours()),
+            multicast_groups: set(policy.multicast_groups()),
             owned,
         }
     }
@@ -82,6 +84,7 @@ const ROOMY: HostCapacity = HostCapacity {
     provider_addresses: 16,
     provider_routes: 32,
     neighbours: 64,
+    multicast_groups: 16,
 };
 
 fn switch() -> Switch {

@@ -1,5 +1,6 @@
 //! Changing a copy that no packet reads.
 
+mod groups;
 mod members;
 mod networks;
 mod provider;
@@ -77,6 +78,10 @@ impl Policy<'_> {
             Change::SetPathMtu { address, mtu } => self.set_path_mtu(*address, *mtu),
             Change::RemovePathMtu { address } => self.remove_path_mtu(*address),
             Change::SetAddressState { address, state } => self.set_address_state(*address, *state),
+            Change::AddMulticastGroup(group) => self.add_multicast_group(group),
+            Change::RemoveMulticastGroup { vsid, address } => {
+                self.remove_multicast_group(*vsid, *address)
+            }
         }
     }
 
@@ -107,6 +112,7 @@ impl Policy<'_> {
         self.look_for_ipv6_subnets();
         if self.paths_dirty {
             self.resolve_all_paths();
+            self.resolve_all_groups();
             self.find_providers_of_records();
         }
         self.check_mtu()?;

@@ -246,16 +246,18 @@ impl Policy<'_> {
 
     /// The number of the own provider address in whose prefix an address lies, the preferred ones first.
     pub(crate) fn on_link_source(&self, address: IpAddr) -> Option<u32> {
-        let holding = |state: AddressState| {
-            self.provider_addresses.iter().find(|(_, own)| {
-                own.is_some_and(|own| {
-                    own.state == state
-                        && own_prefix(&own).is_ok_and(|prefix| prefix.contains(address))
-                })
-            })
+        self.first_source(|own| own_prefix(own).is_ok_and(|prefix| prefix.contains(address)))
+    }
+
+    /// The number of the first of those own provider addresses that can be used, the preferred ones first.
+    pub(super) fn first_source(&self, is_it: impl Fn(&HostAddress) -> bool) -> Option<u32> {
+        let first = |state: AddressState| {
+            self.provider_addresses
+                .iter()
+                .find(|(_, own)| own.is_some_and(|own| own.state == state && is_it(&own)))
         };
         let (number, _) =
-            holding(AddressState::Preferred).or_else(|| holding(AddressState::Deprecated))?;
+            first(AddressState::Preferred).or_else(|| first(AddressState::Deprecated))?;
         u32::try_from(number).ok()
     }
 

@@ -3,6 +3,7 @@
 pub(super) mod counters;
 mod customer_routes;
 mod hosts;
+mod multicast_groups;
 mod neighbours;
 mod ports;
 mod provider_addresses;
@@ -12,6 +13,7 @@ pub(super) mod status;
 
 pub use customer_routes::CustomerRouteView;
 pub use hosts::HostView;
+pub use multicast_groups::MulticastGroupView;
 pub use neighbours::NeighbourView;
 pub use ports::PortView;
 pub use provider_addresses::ProviderAddressView;

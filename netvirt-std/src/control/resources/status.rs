@@ -135,6 +135,7 @@ impl Status {
             provider_addresses,
             provider_routes,
             neighbours,
+            multicast_groups,
         } = self.capacity;
         let mut table = Table::new([("room for", Align::Left), ("number", Align::Right)]);
         for (what, number) in [
@@ -150,6 +151,7 @@ impl Status {
             ("own provider addresses", provider_addresses),
             ("provider routes", provider_routes),
             ("next hops", neighbours),
+            ("multicast groups", multicast_groups),
         ] {
             table.row([&what, &number]);
         }

@@ -22,10 +22,11 @@ mod phases;
 mod provider;
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use netvirt_core::policy::{
-    Change, CustomerRoute, HostAddress, Location, LookupRecord, Neighbour, Peering, Port,
-    ProviderRoute, RecordName, RouteTarget, Settings,
+    Change, CustomerRoute, HostAddress, Location, LookupRecord, MulticastGroup, Neighbour, Peering,
+    Port, ProviderRoute, RecordName, RouteTarget, Settings,
 };
 use netvirt_core::{DomainId, HostId, PortId, Prefix, Vsid};
 
@@ -52,6 +53,7 @@ struct Difference<'c> {
     neighbours: Compared<&'c Neighbour>,
     ports: Compared<&'c Port>,
     records: Compared<&'c LookupRecord>,
+    groups: Compared<&'c MulticastGroup>,
     torn_down: TornDown,
 }
 
@@ -138,6 +140,11 @@ impl<'c> Difference<'c> {
                     torn_down.carries(record)
                 })
                 .rebuilding(|was, is| was.mac != is.mac || lets_go(was)),
+            groups: compare(&before.groups, &after.groups, group_key)
+                .rebuilding_carried(&before.groups, group_key, |group| {
+                    torn_down.subnets.contains(&group.vsid)
+                })
+                .rebuilding(|_, _| true),
             torn_down,
         }
     }
@@ -156,6 +163,10 @@ impl<'c> Difference<'c> {
 
 fn record_key(record: &&LookupRecord) -> RecordName {
     record.name()
+}
+
+fn group_key(group: &&MulticastGroup) -> (Vsid, IpAddr) {
+    (group.vsid, group.address)
 }
 
 fn port_key(port: &&Port) -> PortId {

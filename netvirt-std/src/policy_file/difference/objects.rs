@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use netvirt_core::policy::{
-    Change, CustomerRoute, HostAddress, LookupRecord, Neighbour, Peering, Port, ProviderRoute,
-    Settings,
+    Change, CustomerRoute, HostAddress, LookupRecord, MulticastGroup, Neighbour, Peering, Port,
+    ProviderRoute, Settings,
 };
 use netvirt_core::{DomainId, HostId, ProviderAddress, Vsid};
 
@@ -24,6 +24,7 @@ pub(super) struct Objects<'c> {
     pub(super) provider_addresses: Vec<&'c HostAddress>,
     pub(super) provider_routes: Vec<&'c ProviderRoute>,
     pub(super) neighbours: Vec<&'c Neighbour>,
+    pub(super) groups: Vec<&'c MulticastGroup>,
 }
 
 impl<'c> Objects<'c> {
@@ -49,6 +50,7 @@ impl<'c> Objects<'c> {
             Change::AddProviderAddress(address) => self.provider_addresses.push(address),
             Change::AddProviderRoute(route) => self.provider_routes.push(route),
             Change::SetNeighbour(neighbour) => self.neighbours.push(neighbour),
+            Change::AddMulticastGroup(group) => self.groups.push(group),
             _ => debug_assert!(false, "a host's part of the file only adds: {change:?}"),
         }
     }

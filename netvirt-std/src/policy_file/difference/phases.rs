@@ -7,6 +7,11 @@ use super::Difference;
 
 impl Difference<'_> {
     pub(super) fn clear(&self, changes: &mut Vec<Change>) {
+        let groups = self.groups.gone.iter();
+        changes.extend(groups.map(|group| Change::RemoveMulticastGroup {
+            vsid: group.vsid,
+            address: group.address,
+        }));
         let records = self.records.gone.iter();
         changes.extend(records.map(|record| Change::RemoveRecord(record.name())));
         let peerings = self.peerings.gone.iter();
@@ -64,6 +69,8 @@ impl Difference<'_> {
         changes.extend(peerings.map(|peering| Change::AddPeering(*peering)));
         let ports = self.ports.new.iter();
         changes.extend(ports.map(|port| Change::AddPort(**port)));
+        let groups = self.groups.new.iter();
+        changes.extend(groups.map(|group| Change::AddMulticastGroup(**group)));
     }
 
     pub(super) fn turn(&self, changes: &mut Vec<Change>) {

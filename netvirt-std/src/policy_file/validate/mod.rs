@@ -2,6 +2,7 @@
 
 mod attachment;
 mod customer;
+mod groups;
 mod machine;
 mod provider;
 
@@ -19,6 +20,7 @@ use super::values::SubnetMethod;
 pub(super) fn check(model: &Model, log: &Log) {
     provider::check(model, log);
     customer::check(model, log);
+    groups::check(model, log);
     machine::check(model, log);
     attachment::check(model, log);
 }
