@@ -12,7 +12,7 @@ fn netvirt(switch: &Switch, arguments: &[&str]) -> Answer {
     support::netvirt(arguments.iter().chain(&control))
 }
 
-/// A switch that knows a next hop and has a provider route.
+/// A switch that knows a next hop, and has a provider route and a group that carries broadcast.
 fn switch() -> Switch {
     let policy = TWO_HOSTS
         .replace(
@@ -22,6 +22,11 @@ fn switch() -> Switch {
         .replacen(
             "[[host]]",
             "[[physical-network.route]]\nprefix = \"192.168.9.0/24\"\nnext-hop = \"192.168.4.1\"\n\n[[host]]",
+            1,
+        )
+        .replacen(
+            "vsid = 5001",
+            "vsid = 5001\nmulticast = [{ group = \"10.0.0.255\", provider = \"239.192.0.1\" }]",
             1,
         );
     Switch::start(&policy, "host-1")
@@ -74,6 +79,14 @@ domain  VSID  prefix       next hop  metric  remarks
 ──────  ────  ───────────  ────────  ──────  ───────
 blue    5001  10.0.0.0/24  on-link      255
 red     6001  10.0.0.0/24  on-link      255
+",
+        ),
+        (
+            &["show", "multicast-groups"],
+            "\
+domain  VSID  group       provider group  remarks
+──────  ────  ──────────  ──────────────  ───────
+blue    5001  10.0.0.255  239.192.0.1
 ",
         ),
         (

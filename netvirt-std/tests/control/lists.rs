@@ -130,6 +130,22 @@ fn a_record_without_a_way_to_its_host_is_unusable() {
 }
 
 #[test]
+fn groups_that_carry_addresses_for_many_are_listed() {
+    let mapped = "vsid = 5001\nmulticast = [{ group = \"239.1.1.1\", provider = \"239.192.0.1\" }]";
+    let switch = Switch::start(&TWO_HOSTS.replacen("vsid = 5001", mapped, 1), "host-1");
+    assert_eq!(
+        get(&switch, "/v1/multicast-groups?group=239.1.1.1"),
+        json!([{
+            "domain": "blue", "vsid": 5001, "subnet": null, "group": "239.1.1.1", "provider": "239.192.0.1",
+            "usable": true,
+        }])
+    );
+    assert_eq!(get(&switch, "/v1/multicast-groups?vsid=6001"), json!([]));
+    let room = get(&switch, "/v1/status")["capacity"]["multicast_groups"].as_u64();
+    assert!(room >= Some(8), "{room:?}");
+}
+
+#[test]
 fn routes_addresses_hosts_and_next_hops_are_listed() {
     let policy = TWO_HOSTS
         .replace(

@@ -4,10 +4,10 @@ use netvirt_core::address::UplinkId;
 use netvirt_core::limit::RateLimit;
 use netvirt_core::policy::{
     AddressState, Change, CustomerRoute, DscpPolicy, EcnPolicy, FlowIdPolicy, HostAddress,
-    Location, LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute, Reception, RecordKind,
-    RouteTarget, RouterAdvertisements, Settings, Transaction,
+    Location, LookupRecord, Method, MulticastGroup, Neighbour, Peering, Port, ProviderRoute,
+    Reception, RecordKind, RouteTarget, RouterAdvertisements, Settings, Transaction,
 };
-use netvirt_core::{DomainId, HostId, MacAddress, PortId, VlanId, Vsid};
+use netvirt_core::{DomainId, HostId, MacAddress, PortId, ProviderGroup, VlanId, Vsid};
 use netvirt_std::policy_file::{HostPolicy, PolicyFile, allocate};
 
 use crate::{THREE_TENANTS, TWO_HOSTS, WHOLE, edited};
@@ -470,4 +470,28 @@ fn a_host_that_is_not_in_the_file_is_named_with_those_that_are() {
         file.for_host("x").unwrap_err().to_string(),
         "the policy file has no host \"x\": choose one of: host-1, host-2"
     );
+}
+
+#[test]
+fn groups_reach_the_hosts_that_have_machines_in_their_subnet() {
+    let subnet = "prefixes = [\"10.0.1.0/24\"]";
+    let mapped = "multicast = [{ group = \"10.0.1.255\", provider = \"239.192.0.1\" }]";
+    let text = edited(WHOLE, subnet, &format!("{subnet}\n{mapped}"));
+    let groups = |host: &str| -> Vec<MulticastGroup> {
+        let changes = derived(&text, host).changes.into_iter();
+        let groups = changes.filter_map(|change| match change {
+            Change::AddMulticastGroup(group) => Some(group),
+            _ => None,
+        });
+        groups.collect()
+    };
+    let expected = MulticastGroup {
+        vsid: vsid(5002),
+        address: "10.0.1.255".parse().unwrap(),
+        provider_group: ProviderGroup::new("239.192.0.1".parse().unwrap()).unwrap(),
+    };
+    assert_eq!(groups("host-2"), [expected]);
+    // They know the subnet and are not in it.
+    assert_eq!(groups("host-1"), []);
+    assert_eq!(groups("host-3"), []);
 }

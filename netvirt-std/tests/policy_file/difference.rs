@@ -276,6 +276,34 @@ fn without_a_change_nothing_is_changed() {
 }
 
 #[test]
+fn a_group_that_carries_an_address_is_replaced_in_one_transaction() {
+    let subnet = "prefixes = [\"10.0.0.0/24\", \"fd00:5001::/64\"]";
+    let mapped = |provider: &str| {
+        let line = format!("multicast = [{{ group = \"239.1.1.1\", provider = {provider:?} }}]");
+        edited(WHOLE, subnet, &format!("{subnet}\n{line}"))
+    };
+    let (one, other) = (mapped("239.192.0.1"), mapped("239.192.0.2"));
+    let add = |provider: &str| {
+        Change::AddMulticastGroup(MulticastGroup {
+            vsid: Vsid::new(5001).unwrap(),
+            address: [239, 1, 1, 1].into(),
+            provider_group: ProviderGroup::new(provider.parse().unwrap()).unwrap(),
+        })
+    };
+    let remove = Change::RemoveMulticastGroup {
+        vsid: Vsid::new(5001).unwrap(),
+        address: [239, 1, 1, 1].into(),
+    };
+    assert_eq!(difference_of("host-1", WHOLE, &one), [add("239.192.0.1")]);
+    assert_eq!(
+        difference_of("host-1", &one, &other),
+        [remove, add("239.192.0.2")]
+    );
+    assert_eq!(difference_of("host-1", &other, WHOLE), [remove]);
+    assert_eq!(difference_of("host-3", WHOLE, &one), []);
+}
+
+#[test]
 fn a_machine_that_leaves_is_moved_and_its_port_removed() {
     let edits = [(
         BLUE_1_ON_HOST_1,

@@ -92,6 +92,12 @@ fn what_will_not_work_is_a_warning() {
             "name = \"empty\"\n[[routing-domain]]\nname = \"green\"",
             "65:8 routing domain \"empty\" has no subnet; add a [[routing-domain.subnet]] behind it",
         ),
+        (
+            "method = \"rewrite\"",
+            "method = \"rewrite\"\nmulticast = [{ group = \"239.1.1.1\", provider = \"239.192.0.1\" }]",
+            "71:48 the machines of subnet 7001 are reached by rewrite: nothing is sent to 239.192.0.1; remove \
+             `multicast`, or let the subnet use `method = \"encapsulate\"`",
+        ),
     ];
     for (old, new, told) in cases {
         let file = PolicyFile::parse(&edited(WHOLE, old, new), "network.toml").unwrap();
@@ -105,8 +111,8 @@ fn the_summary_counts_the_entries() {
     let expected = Summary {
         physical_networks: 3,
         hosts: 3,
-        routing_domains: 3,
-        subnets: 4,
+        routing_domains: 4,
+        subnets: 5,
         machines: 8,
         peerings: 1,
     };

@@ -433,5 +433,40 @@ fn walks() -> Vec<Case> {
         section.from("3-10", "blue a", frame.clone());
         section.inside("3-10", |_| {}, &frame);
     }
+    mapped(&mut section);
     section.cases
+}
+
+/// What is sent to addresses that groups of the provider network carry, and what comes out of these groups.
+fn mapped(section: &mut Section) {
+    let groups = [
+        (
+            ("239.1.1.1", MacAddress([1, 0, 0x5e, 1, 1, 1])),
+            ("239.192.1.2", MacAddress([1, 0, 0x5e, 0x40, 1, 2])),
+        ),
+        (
+            ("ff05::114", MacAddress([0x33, 0x33, 0, 0, 1, 0x14])),
+            (
+                "ff05::a1b2:c3d4",
+                MacAddress([0x33, 0x33, 0xa1, 0xb2, 0xc3, 0xd4]),
+            ),
+        ),
+    ];
+    for (version, ((group, mac), (provider, provider_mac))) in groups.into_iter().enumerate() {
+        let packet = section.datagram(version).with(|packet| {
+            (packet.destination, packet.destination_mac) = (ip(group), mac);
+        });
+        let frame = summed(packet).frame();
+        section.from("3-10-group-out", "blue a", frame.clone());
+        let to_group = |tunnel: &mut Tunnel| {
+            if version == 1 {
+                over_ipv6(tunnel);
+            }
+            (tunnel.destination, tunnel.destination_mac) = (ip(provider), provider_mac);
+        };
+        section.inside("3-10-group-in", to_group, &frame);
+        section.inside("3-10-group-in", |_| {}, &frame);
+        let for_one = section.datagram(version).frame();
+        section.inside("3-10-group-in", to_group, &for_one);
+    }
 }

@@ -527,3 +527,34 @@ fn a_broadcast_is_told_with_all_that_hear_it_and_what_is_lost() {
     );
     assert!(told["reason"].is_null(), "{told}");
 }
+
+#[test]
+fn a_group_of_the_provider_network_is_named() {
+    let text = std::fs::read_to_string(TWO_HOSTS).unwrap();
+    let mapped =
+        "vsid = 5001\nmulticast = [{ group = \"10.0.0.255\", provider = \"239.192.0.1\" }]";
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("network.toml");
+    std::fs::write(&path, text.replacen("vsid = 5001", mapped, 1)).unwrap();
+    let path = path.to_str().unwrap();
+    let packet = ipv4("10.0.0.5", "10.0.0.255", 17, &udp(20));
+    let frame = ethernet(BROADCAST, BLUE_1, 0x0800, &packet);
+    let told = trace(path, "blue-1", &frame, &[]).out;
+    for expected in [
+        "group        10.0.0.255 in VSID 5001: carried by 239.192.0.1\n",
+        "verdict      replicated: copied to no machine of this host, and to group 239.192.0.1 of the provider network\n",
+    ] {
+        assert!(told.contains(expected), "{told}");
+    }
+    let other = ipv4("10.0.0.7", "255.255.255.255", 17, &udp(20));
+    let other = ethernet(BROADCAST, BLUE_2, 0x0800, &other);
+    let macs = [HOST_2, "01:00:5e:40:00:01"];
+    let frame = nvgre(macs, ["192.168.4.22", "239.192.0.1"], 5001, &other);
+    let told = trace(path, "uplink", &frame, &[]).out;
+    let expected = "group        255.255.255.255 in VSID 5001: carried by no group\n";
+    assert!(told.contains(expected), "{told}");
+    assert!(
+        told.contains("verdict      dropped (multicast): "),
+        "{told}"
+    );
+}

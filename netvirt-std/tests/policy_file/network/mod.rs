@@ -67,6 +67,11 @@ const CUSTOMER_ADDRESSES: [&str; 12] = [
     "fd00:2::5",
 ];
 
+/// The last of them stands for the broadcast address of the subnet's first IPv4 prefix.
+const FOR_MANY: [&str; 4] = ["239.1.1.1", "255.255.255.255", "ff02::fb", "broadcast"];
+
+const PROVIDER_GROUPS: [&str; 3] = ["239.192.0.1", "239.192.0.2", "ff05::1"];
+
 const METHODS: [&str; 3] = ["encapsulate", "rewrite", "transition"];
 
 pub const HOSTS: usize = 4;
@@ -106,6 +111,7 @@ pub struct SubnetPlan {
     domain: Option<usize>,
     method: usize,
     prefixes: Vec<usize>,
+    groups: Vec<(usize, usize)>,
 }
 
 #[derive(Debug, Clone)]
@@ -160,10 +166,15 @@ fn any_host() -> impl Strategy<Value = HostPlan> {
 fn any_subnet() -> impl Strategy<Value = SubnetPlan> {
     let domain = prop::option::weighted(0.9, 0..DOMAINS);
     let prefixes = prop::collection::vec(0..PREFIXES.len(), 1..4);
-    (domain, 0..METHODS.len(), prefixes).prop_map(|(domain, method, prefixes)| SubnetPlan {
-        domain,
-        method,
-        prefixes,
+    let group = (0..FOR_MANY.len(), 0..PROVIDER_GROUPS.len());
+    let groups = prop::collection::vec(group, 0..3);
+    (domain, 0..METHODS.len(), prefixes, groups).prop_map(|(domain, method, prefixes, groups)| {
+        SubnetPlan {
+            domain,
+            method,
+            prefixes,
+            groups,
+        }
     })
 }
 
@@ -268,6 +279,8 @@ struct Subnet {
     vsid: u32,
     method: &'static str,
     prefixes: Vec<Prefix>,
+    /// Addresses for many, and the groups that carry them.
+    groups: Vec<(IpAddr, &'static str)>,
 }
 
 /// The file so far, and what is taken.
@@ -395,12 +408,38 @@ impl Writer {
             }
         }
         let domain = plan.domain.filter(|_| !prefixes.is_empty());
+        let groups = self.choose_groups(&prefixes, &plan.groups);
         self.subnets.push(domain.map(|domain| Subnet {
             domain,
             vsid,
             method: METHODS[plan.method],
             prefixes,
+            groups,
         }));
+    }
+
+    /// Each address once, and only groups that any host can send to.
+    fn choose_groups(
+        &self,
+        prefixes: &[Prefix],
+        plan: &[(usize, usize)],
+    ) -> Vec<(IpAddr, &'static str)> {
+        let ipv4 = prefixes.iter().find(|prefix| prefix.address().is_ipv4());
+        let mut known = HashSet::new();
+        let groups = plan.iter().filter_map(|(address, provider)| {
+            let provider = PROVIDER_GROUPS[*provider];
+            let can_send = |networks: &Vec<Prefix>| {
+                let mut addresses = networks.iter().map(|network| network.address());
+                addresses.any(|address| address.is_ipv4() == ip(provider).is_ipv4())
+            };
+            let address = match FOR_MANY[*address] {
+                "broadcast" => ipv4?.last(),
+                address => ip(address),
+            };
+            let is_good = self.networks_of_hosts.iter().flatten().all(can_send);
+            (is_good && known.insert(address)).then_some((address, provider))
+        });
+        groups.collect()
     }
 
     fn subnets_of(&self, domain: usize) -> impl Iterator<Item = &Subnet> {
@@ -419,6 +458,11 @@ impl Writer {
                 subnet.method,
                 quoted(&prefixes)
             );
+            for (address, provider) in &subnet.groups {
+                text += &format!(
+                    "[[routing-domain.subnet.multicast]]\ngroup = \"{address}\"\nprovider = {provider:?}\n"
+                );
+            }
         }
         let mut known = HashSet::new();
         for route in plan.routes.iter().filter(|route| route.domain == domain) {

@@ -76,6 +76,14 @@ fn what_looks_like_a_breach_but_is_none_is_accepted() {
              [[routing-domain.subnet]]\nvsid = 4096\nprefixes = [\"10.0.0.0/30\"]\n\
              [[routing-domain.subnet]]\nvsid = 16777214\nprefixes = [\"fd00::/126\"]\n[[peering]]",
         ),
+        // All that is for many, several to one group, and several subnets.
+        (
+            "prefixes = [\"10.8.0.0/16\"]",
+            "prefixes = [\"10.8.0.0/16\"]\nmulticast = [\
+             { group = \"255.255.255.255\", provider = \"239.192.0.1\" }, \
+             { group = \"10.8.255.255\", provider = \"239.192.0.1\" }, \
+             { group = \"ff02::fb\", provider = \"239.192.0.2\" }]",
+        ),
         ("vlan = 100", "vlan = 4094"),
         ("mtu = 1600\npool = [\"192", "mtu = 1322\npool = [\"192"),
         ("mtu = 1600\npool = [\"2001", "mtu = 1342\npool = [\"2001"),

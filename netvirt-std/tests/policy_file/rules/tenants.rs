@@ -57,8 +57,8 @@ pub const RULES: &[Rule] = &[
                 new: "vsid = 5001",
                 told: "68:8 VSID 5001 is in two routing domains, \"blue\" and \"green\"; 55:8 the first \
                 is here; give each subnet of the file a VSID of its own\n\
-                103:10 no routing domain has a subnet with VSID 7001; did you mean `8001`?\n\
-                112:10 no routing domain has a subnet with VSID 7001; did you mean `8001`?",
+                103:10 no routing domain has a subnet with VSID 7001; did you mean `9001`?\n\
+                112:10 no routing domain has a subnet with VSID 7001; did you mean `9001`?",
             },
         ],
     },
@@ -114,6 +114,82 @@ pub const RULES: &[Rule] = &[
                 fd00:1::/64",
             },
         ],
+    },
+    Rule {
+        says: "what is mapped to a group of the provider network is for many",
+        breaches: &[
+            Breach {
+                old: "10.9.255.255",
+                new: "10.9.255.254",
+                told: "156:75 10.9.255.254 is not for many: ff05::1 cannot carry it; map a multicast address, \
+                255.255.255.255 or the last address of an IPv4 prefix of the subnet",
+            },
+            Breach {
+                old: "10.9.255.255",
+                new: "10.8.255.255",
+                told: "156:75 10.8.255.255 is not for many: ff05::1 cannot carry it; map a multicast address, \
+                255.255.255.255 or the last address of an IPv4 prefix of the subnet",
+            },
+            Breach {
+                old: "10.9.255.255",
+                new: "fd00::ffff",
+                told: "156:75 fd00::ffff is not for many: ff05::1 cannot carry it; map a multicast address, \
+                255.255.255.255 or the last address of an IPv4 prefix of the subnet",
+            },
+            Breach {
+                old: "10.9.255.255",
+                new: "everybody",
+                told: "156:75 \"everybody\" is not an IP address: write it like 10.0.0.5 or 2001:db8::5",
+            },
+            Breach {
+                old: "{ group = \"10.9.255.255\", ",
+                new: "{ ",
+                told: "156:65 this multicast group lacks `group`; add `group = …`: a multicast or broadcast \
+                address such as \"239.1.1.1\"",
+            },
+        ],
+    },
+    Rule {
+        says: "an address for many is mapped once",
+        breaches: &[Breach {
+            old: "10.9.255.255",
+            new: "239.1.1.1",
+            told: "156:75 239.1.1.1 of subnet 9001 is mapped twice; 156:24 the first is here; one group \
+                carries an address: remove one of them",
+        }],
+    },
+    Rule {
+        says: "a group of the provider network has a multicast address",
+        breaches: &[
+            Breach {
+                old: "\"239.192.0.1\"",
+                new: "\"192.168.4.1\"",
+                told: "156:48 192.168.4.1 is no multicast address: use one of 224.0.0.0/4 or ff00::/8, such as \
+                239.192.0.1",
+            },
+            Breach {
+                old: "\"239.192.0.1\"",
+                new: "\"255.255.255.255\"",
+                told: "156:48 255.255.255.255 is no multicast address: use one of 224.0.0.0/4 or ff00::/8, such \
+                as 239.192.0.1",
+            },
+            Breach {
+                old: ", provider = \"239.192.0.1\"",
+                new: "",
+                told: "156:14 this multicast group lacks `provider`; add `provider = …`: a multicast address such \
+                as \"239.192.0.1\"",
+            },
+        ],
+    },
+    Rule {
+        says: "a host with machines in a subnet can send to its groups",
+        breaches: &[Breach {
+            old: "prefixes = [\"10.8.0.0/16\"]",
+            new: "prefixes = [\"10.8.0.0/16\"]\nmulticast = [{ group = \"239.1.1.1\", provider = \"ff05::1\" }]",
+            told: "77:48 host \"host-3\" has machines in subnet 8001, and no IPv6 provider address from which it \
+                could send to ff05::1; 46:8 the host; give it one, or map to a group of a version that all hosts \
+                of the subnet have",
+        }],
     },
     Rule {
         says: "the prefixes of a routing domain are disjoint",

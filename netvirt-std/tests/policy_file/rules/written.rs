@@ -73,7 +73,7 @@ pub const RULES: &[Rule] = &[
                 new: "name = \"blue-web\"\n\
                 vlan = 5\n\
                 vsid",
-                told: "55:1 `vlan` is not a key of this subnet; choose one of: method, name, prefixes, \
+                told: "55:1 `vlan` is not a key of this subnet; choose one of: method, multicast, name, prefixes, \
                 vsid",
             },
             Breach {
@@ -296,7 +296,7 @@ pub const RULES: &[Rule] = &[
                 new: "name = \"blue\"",
                 told: "73:8 the routing domain name \"blue\" is given twice; 51:8 the first is here; \
                 give each a name of its own\n\
-                128:6 there is no routing domain named \"orange\"; choose one of: blue, green",
+                128:6 there is no routing domain named \"orange\"; choose one of: blue, cyan, green",
             },
             Breach {
                 old: "name = \"blue-2\"",
@@ -348,7 +348,7 @@ pub const RULES: &[Rule] = &[
             Breach {
                 old: "to = \"orange\"",
                 new: "to = \"purple\"",
-                told: "128:6 there is no routing domain named \"purple\"; choose one of: blue, green, \
+                told: "128:6 there is no routing domain named \"purple\"; choose one of: blue, cyan, green, \
                 orange",
             },
             Breach {
