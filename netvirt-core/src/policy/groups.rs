@@ -140,8 +140,9 @@ impl Policy<'_> {
     /// Who hears a group of the provider network: the own address that sends to it, with the group's MAC address.
     pub(crate) fn listener(&self, family: Family, group: AddressBits) -> Option<HostAddress> {
         let GroupPath(template) = self.group_paths.get(&provider_key(family, group))?;
+        // Nobody has the unspecified address, from which a header leads nowhere.
         let own = self.own_address(family, template.source())?;
-        template.is_resolved().then_some(HostAddress {
+        Some(HostAddress {
             mac: template.link().destination,
             ..*own
         })

@@ -55,7 +55,8 @@ fn spec_3_10_group_policy_every_address_for_many_can_be_mapped_to_a_group_of_eit
 
 #[test]
 fn spec_3_10_group_policy_an_address_of_one_cannot_be_mapped() {
-    let pair = Change::AddCustomerRoute(on_link(BLUE_VSID, "10.0.4.0/31"));
+    let others = ["10.0.4.0/31", "fd80::/16"];
+    let [pair, wide] = others.map(|prefix| Change::AddCustomerRoute(on_link(BLUE_VSID, prefix)));
     for address in [
         "10.0.0.5",
         "10.0.0.0",
@@ -68,10 +69,11 @@ fn spec_3_10_group_policy_an_address_of_one_cannot_be_mapped() {
         "::",
         "::1",
         "fd00:1::ffff:ffff:ffff:ffff",
+        "fd80:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
     ] {
         let group = blue(address, "239.192.0.1");
         let [own, on_link] = dual_stack();
-        let refusal = super::refuse(&[own, on_link, pair, add(group)]);
+        let refusal = super::refuse(&[own, on_link, pair, wide, add(group)]);
         assert_eq!(refusal, Refusal::NotForMany(group));
         let text = refusal.to_string();
         for named in [address, "239.192.0.1", "5001"] {
