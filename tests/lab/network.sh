@@ -11,6 +11,7 @@ machines="blue-1 blue-2 blue-3 blue-4 blue-5 red-1 red-2 red-3 red-4"
 underlay=ipv4                      # of NVGRE: ipv4 or ipv6
 dual_stack=false                   # whether hosts have provider addresses of the other family too, as rewrite asks for
 declare -A method=([blue]=encapsulate [red]=encapsulate)
+declare -A carried_by=()           # the group of the provider network that carries a tenant's broadcast and multicast
 declare -A vsid=([blue]=5001 [blue-5]=5002 [red]=6001)
 declare -A runs_on=([blue-1]=host-1 [blue-2]=host-2 [blue-3]=host-3 [blue-4]=host-2 [blue-5]=host-3
     [red-1]=host-1 [red-2]=host-2 [red-3]=host-3 [red-4]=host-1)
@@ -167,6 +168,7 @@ name = "$1"
 vsid = ${vsid[$1]}
 prefixes = ["10.0.0.0/24", "fd00:5::/64"]
 method = "${method[$1]}"
+multicast = [$(policy_groups "$1")]
 
 EOF
     [[ $1 == blue ]] || return 0
@@ -177,6 +179,15 @@ prefixes = ["10.0.1.0/24", "fd00:6::/64"]
 method = "${method[$1]}"
 
 EOF
+}
+
+# The addresses for many that this test's machines send to.
+policy_groups() {
+    local address
+    [[ -n ${carried_by[$1]:-} ]] || return 0
+    for address in 255.255.255.255 10.0.0.255 224.0.0.1 ff02::1; do
+        printf '{ group = "%s", provider = "%s" }, ' "$address" "${carried_by[$1]}"
+    done
 }
 
 policy_machine() {

@@ -92,8 +92,8 @@ pub enum Replica<'r> {
     },
     /// Copies that cannot be carried, for a reason that is not counted: the frame itself was.
     Lost {
-        /// The path to one host does not exist, or the packet does not fit through it; there are more hosts than a frame
-        /// is copied to; or there are machines that are reached by rewrite, to which no copies go.
+        /// The path to one host or group does not exist, or the packet does not fit through it; there are more hosts than
+        /// a frame is copied to; or there are machines that are reached by rewrite, to which no copies go.
         reason: DropReason,
         /// How many. All machines that are reached by rewrite are one.
         copies: u32,
