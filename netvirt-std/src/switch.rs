@@ -351,7 +351,7 @@ impl Exit<'_, '_> {
             Replica::Hold { path, edit } => {
                 let next_hop = self.policy.next_hop(*path).ok_or(DropReason::NoPath)?;
                 let egress = Egress::Uplink(next_hop.uplink);
-                let pieces = vec![sent(egress, edit, self.frame, self.buffer)?];
+                let pieces = pieces(egress, edit, self.frame, self.buffer)?;
                 let is_copy = true;
                 self.hold(*path, HeldFrame { pieces, is_copy })
             }
@@ -360,8 +360,8 @@ impl Exit<'_, '_> {
     }
 
     fn send(&mut self, egress: Egress, edit: &Edit<'_>) -> Result<(), DropReason> {
-        let sent = sent(egress, edit, self.frame, self.buffer)?;
-        self.sent.push(sent);
+        let pieces = pieces(egress, edit, self.frame, self.buffer)?;
+        self.sent.extend(pieces);
         Ok(())
     }
 
@@ -389,24 +389,25 @@ pub(crate) fn outgoing(
         Outcome::Reply(reply) => return answer(reply, frame).map(|answer| vec![answer]),
         _ => return Ok(vec![]),
     };
-    if edit.fragmentation.is_some() {
-        return fragments(egress, edit, frame);
-    }
-    sent(egress, edit, frame, buffer).map(|frame| vec![frame])
+    pieces(egress, edit, frame, buffer)
 }
 
-fn sent(
+/// The edited frame, or its fragments.
+fn pieces(
     egress: Egress,
     edit: &Edit<'_>,
     frame: &Frame<'_>,
     buffer: &mut Vec<u8>,
-) -> Result<Sent, DropReason> {
-    Ok(Sent {
+) -> Result<Vec<Sent>, DropReason> {
+    if edit.fragmentation.is_some() {
+        return fragments(egress, edit, frame);
+    }
+    Ok(vec![Sent {
         egress,
         bytes: edited(edit, frame, buffer)?,
         length: edit.length(),
         offload: edit.offload,
-    })
+    }])
 }
 
 /// The fragments of an edited frame, which must be at hand as a whole.

@@ -27,7 +27,7 @@ macro_rules! events {
 }
 
 events! {
-    /// A packet was cut into fragments that its path carries.
+    /// A packet, or a copy of one for many, was cut into fragments that its path carries.
     Fragmented => "fragmented",
     /// A frame was sent on to the host that its machine moved to.
     Redirect => "redirects",

@@ -271,7 +271,11 @@ impl<'s> Counters<'s> {
                         port.delivered.add(frame.length);
                     }
                 }
-                Replica::Transmit { .. } | Replica::Hold { .. } => self.count_event(Event::Copy, 1),
+                Replica::Transmit { edit, .. } | Replica::Hold { edit, .. } => {
+                    self.count_event(Event::Copy, 1);
+                    let is_cut = edit.fragmentation.is_some();
+                    self.count_event(Event::Fragmented, is_cut.into());
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use super::tunnel::Arrival;
 use super::verdict::{Outcome, Verdict};
 use crate::address::{AddressBits, Family, HostId, MacAddress, PortId, UplinkId, Vsid};
 use crate::counters::{Counters, Event, Events};
-use crate::edit::{Edit, Encapsulation, Ethernet, Push, Template};
+use crate::edit::{Edit, Encapsulation, Ethernet, Fragmentation, Push, Template};
 use crate::limit::PortLimits;
 use crate::offload::Offload;
 use crate::policy::{Group, Location, PathId, Policy, Record, Settings, Subnet};
@@ -53,6 +53,8 @@ enum Reach {
         flow_label: u32,
         /// Bytes of the largest packet that a copy will be.
         length: u32,
+        /// Bytes of the packet's IP header, if copies may be cut.
+        header_of_fragments: Option<u8>,
         /// DSCP and ECN of the outer headers.
         traffic_class: u8,
         /// Where the header stands of the one packet that all other hosts take.
@@ -229,15 +231,20 @@ impl Replication {
             key,
             flow_label,
             length,
+            header_of_fragments,
             traffic_class,
             ..
         } = self.reach
         else {
             return Err(DropReason::NoPath);
         };
-        if length > u32::from(template.inner_mtu()) {
-            return Err(DropReason::TooBig);
-        }
+        let mtu = template.inner_mtu();
+        let fragmentation = if length > u32::from(mtu) {
+            let cut = header_of_fragments.and_then(|header| Fragmentation::of(header, mtu));
+            Some(cut.ok_or(DropReason::TooBig)?)
+        } else {
+            None
+        };
         let push = Push::Encapsulation(Encapsulation {
             template,
             key,
@@ -246,7 +253,10 @@ impl Replication {
             flow_label,
             inner: self.ethernet(),
         });
-        Ok(self.edit(self.network_offset, push))
+        Ok(Edit {
+            fragmentation,
+            ..self.edit(self.network_offset, push)
+        })
     }
 
     /// As the sender wrote it, but for a priority tag.
@@ -318,6 +328,7 @@ pub(super) fn from_port(
         key: sender.vsid.get() << 8 | u32::from(flow.id),
         flow_label: flow.label,
         length: resolve::packet_length(facts, &frame.offload),
+        header_of_fragments: resolve::header_of_fragments(frame, facts),
         traffic_class: outer_traffic_class(sender.settings, facts.traffic_class),
         group: find_group(policy, number, sender.vsid, facts, family, observer),
     };

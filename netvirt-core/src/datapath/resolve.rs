@@ -223,21 +223,27 @@ pub(super) fn fit(
 /// smaller: who makes super-frames listens for the path's MTU.
 #[cold]
 fn fragment(frame: &Frame<'_>, facts: &Facts, mtu: u16) -> Result<Fragmentation, Refusal> {
-    let header_length = facts.transport_offset.saturating_sub(facts.network_offset);
-    let may_be_cut = facts.network == Network::Ipv4
-        && !facts.dont_fragment
-        && frame.offload.segmentation.is_none()
-        && mtu >= header_length.saturating_add(8);
-    if may_be_cut && reaches_too_far(frame, facts) {
-        Err(DropReason::Malformed.into())
-    } else if may_be_cut {
-        Ok(Fragmentation {
-            mtu,
-            header_length: header_length as u8,
-        })
-    } else {
-        Err(Refusal::TooBig { mtu })
+    if !may_be_cut(frame, facts) {
+        return Err(Refusal::TooBig { mtu });
     }
+    if reaches_too_far(frame, facts) {
+        return Err(DropReason::Malformed.into());
+    }
+    Fragmentation::of(header_length(facts), mtu).ok_or(Refusal::TooBig { mtu })
+}
+
+fn may_be_cut(frame: &Frame<'_>, facts: &Facts) -> bool {
+    facts.network == Network::Ipv4 && !facts.dont_fragment && frame.offload.segmentation.is_none()
+}
+
+/// Bytes of the IP header, which is less than 256.
+fn header_length(facts: &Facts) -> u8 {
+    facts.transport_offset.saturating_sub(facts.network_offset) as u8
+}
+
+/// Bytes of the IP header of a packet whose copies may each be cut; none if they may not.
+pub(super) fn header_of_fragments(frame: &Frame<'_>, facts: &Facts) -> Option<u8> {
+    (may_be_cut(frame, facts) && !reaches_too_far(frame, facts)).then(|| header_length(facts))
 }
 
 /// Whether the last piece of an IPv4 fragment would start where no offset points to: behind the longest datagram.

@@ -15,6 +15,13 @@ pub struct Fragmentation {
     pub(crate) header_length: u8,
 }
 
+impl Fragmentation {
+    /// Into fragments of `mtu` bytes at most; none if these would have no room for payload.
+    pub(crate) fn of(header_length: u8, mtu: u16) -> Option<Self> {
+        (mtu >= u16::from(header_length).saturating_add(8)).then_some(Self { mtu, header_length })
+    }
+}
+
 /// The fragments of one packet. Each is a new front, and the bytes of the received frame that follow it.
 #[derive(Debug, Clone)]
 pub struct Fragments<'a, 'p> {

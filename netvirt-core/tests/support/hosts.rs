@@ -162,6 +162,9 @@ pub fn fate(policy: &Policy<'_>, verdict: &Verdict<'_>, frame: &[u8]) -> Fate {
                 .copies(policy)
                 .map(|replica| match replica {
                     Replica::Deliver { port, edit } => Fate::Delivered(port, edited(&edit, frame)),
+                    Replica::Transmit { uplink, edit } if edit.fragmentation.is_some() => {
+                        Fate::Fragmented(uplink, fragments(&edit, frame))
+                    }
                     Replica::Transmit { uplink, edit } => {
                         Fate::Transmitted(uplink, edited(&edit, frame))
                     }

@@ -12,7 +12,7 @@ const MAY_BE_CUT: u16 = 0;
 const MORE: u16 = 0x2000;
 
 /// Cuts an IPv4 packet with a whole header, written from scratch.
-fn cut(packet: &Packet, mtu: usize) -> Vec<Packet> {
+pub(super) fn cut(packet: &Packet, mtu: usize) -> Vec<Packet> {
     let header = 20 + packet.ipv4_options.len();
     let step = (mtu - header) / 8 * 8;
     let count = packet.transport.len().div_ceil(step);

@@ -20,6 +20,7 @@ mod quote_refusals;
 mod quotes;
 mod reception;
 mod replication;
+mod replication_limits;
 mod rewrite;
 mod rewrite_exact;
 mod rewrite_refusals;

@@ -38,6 +38,8 @@ struct Departure {
     number: usize,
     /// It is one of several copies of the frame, which are counted apart.
     is_copy: bool,
+    /// It is another fragment of the packet before it.
+    continues: bool,
     egress: Egress,
     /// The number of its front's room.
     room: usize,
@@ -248,6 +250,7 @@ impl Outbox {
                 return Ok(pieces);
             };
             pieces.push(Departure {
+                continues: !pieces.is_empty(),
                 room,
                 front: piece.header,
                 rest: piece.payload,
@@ -280,7 +283,7 @@ impl Outbox {
     /// Sends what is ready, device by device in the order of the batch.
     fn depart(&mut self, batch: Batch<'_, '_, '_>, counters: &mut Counters<'_>) {
         // A frame that is lost in part is lost once.
-        let mut lost = [false; BATCH];
+        let mut is_counted = false;
         let runs = self
             .departures
             .chunk_by(|one, next| one.egress == next.egress)
@@ -300,6 +303,7 @@ impl Outbox {
                 sender.send(outgoing);
             }
             for (sent, departure) in outgoing.iter().zip(run) {
+                is_counted &= departure.continues;
                 if !sent.is_lost {
                     if let Some(capture) = &self.capture {
                         capture.left(departure.egress, sent.front, sent.rest);
@@ -308,9 +312,12 @@ impl Outbox {
                 }
                 let number = departure.number;
                 let (frame, verdict) = (&batch.frames[number], &batch.verdicts[number]);
+                if std::mem::replace(&mut is_counted, true) {
+                    continue;
+                }
                 if departure.is_copy {
                     counters.lost_copy(frame, departure.port());
-                } else if !std::mem::replace(&mut lost[number], true) {
+                } else {
                     counters.lost(frame, verdict, DropReason::PortFull);
                 }
             }
@@ -453,6 +460,7 @@ impl Departure {
         Self {
             number,
             is_copy,
+            continues: false,
             egress,
             room: 0,
             front: 0..0,

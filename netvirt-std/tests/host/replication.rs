@@ -21,14 +21,14 @@ fn address(number: usize) -> String {
     format!("192.168.4.{}", 100 + number)
 }
 
-/// host-1 with some machines in a subnet, and many other hosts with one each. All but the last are known to host-1.
-fn many_hosts() -> String {
+/// host-1 with some machines in a subnet, and many other hosts with one each. The first of these are known to host-1.
+fn many_hosts(known: usize) -> String {
     let mut policy = String::from(
         "[[physical-network]]\nname = \"site-1\"\nprefix = \"192.168.4.0/24\"\nmtu = 1600\n\
          [[routing-domain]]\nname = \"blue\"\n\
          [[routing-domain.subnet]]\nvsid = 5001\nprefixes = [\"10.0.0.0/24\"]\n",
     );
-    let known: Vec<_> = (0..OTHERS - 1)
+    let known: Vec<_> = (0..known)
         .map(|number| {
             let (address, mac) = (address(number), mac(number));
             format!("{{ address = \"{address}\", mac = \"{mac}\" }}")
@@ -78,6 +78,19 @@ fn broadcast(number: u8) -> Vec<u8> {
     ethernet(BROADCAST, BLUE_1, 0x0800, &packet)
 }
 
+/// The same, too long for a tunnel, and allowed to be cut in two.
+fn long_broadcast() -> Vec<u8> {
+    let packet = ipv4("10.0.0.5", "255.255.255.255", 17, &udp(2000));
+    let mut frame = ethernet(BROADCAST, BLUE_1, 0x0800, &packet);
+    // Without DF; the header's checksum grows by as much as the header shrinks.
+    assert_eq!(frame[20], 0x40);
+    frame[20] = 0;
+    let (high, carry) = frame[24].overflowing_add(0x40);
+    frame[24] = high;
+    frame[25] += u8::from(carry);
+    frame
+}
+
 fn events(host: &Running) -> [u64; 2] {
     let counters = host.handle.ask(|host| host.counters()).unwrap().unwrap();
     [Event::Copy, Event::CopyLost].map(|event| counters.event(event))
@@ -105,7 +118,7 @@ fn a_broadcast_reaches_the_machines_of_its_tenant_on_another_host() {
 #[test]
 fn more_copies_than_leave_at_once_all_leave_once_and_in_order() {
     let [near, mut uplink] = ends(FINISHED_ONLY);
-    let mut host = Running::start(&many_hosts(), "host-1", near, Duration::ZERO);
+    let mut host = Running::start(&many_hosts(OTHERS - 1), "host-1", near, Duration::ZERO);
     let frames = [broadcast(1), broadcast(2)];
     for frame in &frames {
         host.machine("blue-1").send(frame);
@@ -148,7 +161,7 @@ fn more_copies_than_leave_at_once_all_leave_once_and_in_order() {
 
 #[test]
 fn copies_that_a_device_does_not_take_are_counted_as_lost_and_delivered_to_nobody() {
-    let policy = many_hosts();
+    let policy = many_hosts(OTHERS - 1);
     let [near, _uplink] = ends(FINISHED_ONLY);
     let mut host = Running::start(&policy, "host-1", near, Duration::ZERO);
     // Nobody empties the cables, and they hold 1024 frames.
@@ -173,4 +186,31 @@ fn copies_that_a_device_does_not_take_are_counted_as_lost_and_delivered_to_nobod
     assert_eq!(delivered, sent * NEAR as u64, "their cables have room");
     assert!(counters.totals().add_up());
     assert_eq!(counters.totals().dropped, 0);
+}
+
+#[test]
+fn a_copy_that_is_cut_is_lost_once_if_a_piece_of_it_is() {
+    let [near, mut uplink] = ends(FINISHED_ONLY);
+    let mut host = Running::start(&many_hosts(OTHERS), "host-1", near, Duration::ZERO);
+    // Nobody empties the cable, and it holds 1024 pieces: of one copy more only the first is taken.
+    let sent = 1024 / (2 * OTHERS as u64) + 3;
+    let frame = long_broadcast();
+    for _ in 0..sent {
+        host.machine("blue-1").send(&frame);
+    }
+    let counted = || host.handle.ask(|host| host.counters()).unwrap().unwrap();
+    while counted().totals().replicated < sent {
+        std::thread::yield_now();
+    }
+    let mut pieces = [0; OTHERS];
+    for _ in 0..1024 {
+        let wire = uplink.receive();
+        if wire[12..14] == [0x08, 0x00] {
+            pieces[usize::from(wire[5])] += 1;
+        }
+    }
+    let whole: u64 = pieces.iter().map(|pieces| pieces / 2).sum();
+    let near = sent * NEAR as u64;
+    let all = sent * (OTHERS + NEAR) as u64;
+    assert_eq!(events(&host), [whole + near, all - whole - near]);
 }
