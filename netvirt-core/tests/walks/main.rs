@@ -11,6 +11,7 @@ mod fields;
 mod fragments;
 mod gateway;
 mod migration;
+mod multicast_arrivals;
 mod multicast_groups;
 mod next_hop;
 mod nvgre;
