@@ -39,8 +39,7 @@ events! {
     ErrorSent => "errors_sent",
     /// A refusal was not answered, because the port was answered as often as its limit allows.
     ErrorSuppressed => "errors_suppressed",
-    /// A machine was told an ICMP error of a router of the provider network, or was told so many already that its port's limit
-    /// does not allow it.
+    /// A machine was told an ICMP error of a router of the provider network.
     RouterError => "router_errors",
     /// A copy of a frame for many. Unlike other events it comes as often as there are copies.
     Copy => "copies",

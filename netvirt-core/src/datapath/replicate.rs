@@ -149,7 +149,7 @@ impl Replication {
         subnet: &Subnet,
         settings: &'r Settings,
     ) -> impl Iterator<Item = Replica<'r>> {
-        let group = self.group(policy);
+        let group = self.group(policy).filter(|_| subnet.hosts > 0);
         let copies = if group.is_some() { 1 } else { subnet.hosts };
         let most = settings.most_copies;
         let lost = [
@@ -176,10 +176,12 @@ impl Replication {
             .chain(lost)
     }
 
-    /// The header of the one packet that all other hosts take, if there is one.
+    /// The header of the one packet that all other hosts take, if there is one and it can leave.
     fn group<'r>(&self, policy: &'r Policy<'_>) -> Option<&'r Template> {
         match self.reach {
-            Reach::Everywhere { group, .. } => policy.group_template(group?),
+            Reach::Everywhere { group, .. } => policy
+                .group_template(group?)
+                .filter(|template| template.is_resolved()),
             Reach::Ports { .. } => None,
         }
     }
@@ -189,9 +191,6 @@ impl Replication {
         template: &'r Template,
         settings: &Settings,
     ) -> Result<Replica<'r>, DropReason> {
-        if !template.is_resolved() {
-            return Err(DropReason::NoPath);
-        }
         Ok(Replica::Transmit {
             uplink: template.uplink(),
             edit: self.encapsulated(template, settings)?,

@@ -80,6 +80,8 @@ impl<'p> Verdict<'p> {
     pub(super) fn refuse(&mut self, reason: DropReason) {
         self.outcome = Outcome::Drop;
         self.reason = Some(reason);
+        // What was rare about it does not count beside why it goes no further.
+        self.events = Events::NONE;
     }
 
     /// Leaves the work beside the frame as it was received to whoever takes the edited one.

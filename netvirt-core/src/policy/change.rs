@@ -209,7 +209,9 @@ pub struct ProviderRoute {
 /// this host as one packet to the group, instead of one to each other host, and is taken from the group.
 ///
 /// The provider network must bring the group's packets to every host of the subnet. Each of these must say the same before
-/// the first of them sends so; copies of hosts that do not say it yet are still taken. It holds for NVGRE alone: where all
+/// the first of them sends so; copies of hosts that do not say it yet are still taken. A host sends from, and listens at, the
+/// first of its provider addresses of the group's family that can be used, so these must be of one VLAN; while it has none, it
+/// sends copies as ever. It holds for NVGRE alone: where all
 /// machines of a subnet are reached by rewrite, nothing is sent to the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MulticastGroup {

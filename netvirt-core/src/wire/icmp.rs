@@ -113,22 +113,39 @@ impl IcmpHeader {
     }
 
     /// Where in an ICMP error the quoted packet ends, in bytes from the start of this header, if the error says so: then
-    /// extensions follow (RFC 4884 §4). A quote before extensions has at least 128 bytes; less than that is no length.
+    /// extensions follow (RFC 4884 §4).
     #[inline]
     pub const fn quote_end(self, family: Family) -> Option<u16> {
+        match self.quote_length(family) {
+            Some(length @ Self::LEAST_EXTENDED_QUOTE..) => Some(length + Self::LEN as u16),
+            _ => None,
+        }
+    }
+
+    /// Where in an ICMP error extensions may begin, in bytes from the start of this header, also if the error does not say
+    /// so: routers that are older than that rule put them behind 128 bytes (RFC 4884 §5.5).
+    #[inline]
+    pub const fn extensions_start(self, family: Family) -> Option<u16> {
+        match (self.quote_end(family), self.quote_length(family)) {
+            (None, Some(_)) => Some(Self::LEAST_EXTENDED_QUOTE + Self::LEN as u16),
+            (end, _) => end,
+        }
+    }
+
+    /// Bytes of the quote before extensions; less is no length.
+    const LEAST_EXTENDED_QUOTE: u16 = 128;
+
+    /// Bytes of the quote as its length attribute has it, if errors of this type have one.
+    const fn quote_length(self, family: Family) -> Option<u16> {
         let [in_ipv6, in_ipv4, _, _] = self.rest;
-        let length = match (family, self.kind) {
+        match (family, self.kind) {
             (
                 Family::Ipv4,
                 icmpv4::DESTINATION_UNREACHABLE | icmpv4::TIME_EXCEEDED | icmpv4::PARAMETER_PROBLEM,
-            ) => in_ipv4 as u16 * 4,
+            ) => Some(in_ipv4 as u16 * 4),
             (Family::Ipv6, icmpv6::DESTINATION_UNREACHABLE | icmpv6::TIME_EXCEEDED) => {
-                in_ipv6 as u16 * 8
+                Some(in_ipv6 as u16 * 8)
             }
-            _ => 0,
-        };
-        match length {
-            128.. => Some(length + Self::LEN as u16),
             _ => None,
         }
     }

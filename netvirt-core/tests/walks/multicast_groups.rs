@@ -1,5 +1,7 @@
 //! Walk 10 where an address for many is mapped to a group of the provider network: one packet for all other hosts.
 
+use std::slice;
+
 use netvirt_core::datapath::*;
 use netvirt_core::limit::RateLimit;
 use netvirt_core::policy::*;
@@ -232,14 +234,17 @@ fn spec_3_10_group_out_it_leaves_from_the_first_own_address_that_can_be_used() {
         tunnel.tags = vec![(0x8100, 9)];
     });
     let from_second = Fate::Transmitted(UplinkId(1), from_second.wrap(&frame));
-    let nowhere = Fate::Lost(DropReason::NoPath, 1);
+    // Then it is as if there were no group: a copy for each host, here over IPv6.
+    let over_ipv6 = three().with(|network| network.outer = Outer::V6);
+    let one_by_one =
+        [3, 2].map(|to| Fate::Transmitted(HERE, over_ipv6.tunnel(1, to, BLUE_1).wrap(&frame)));
     use AddressState::{Deprecated, Duplicate, Preferred, Tentative};
     for (states, expected) in [
-        ([Preferred, Preferred], &from_first),
-        ([Deprecated, Preferred], &from_second),
-        ([Deprecated, Tentative], &from_first),
-        ([Duplicate, Deprecated], &from_second),
-        ([Tentative, Duplicate], &nowhere),
+        ([Preferred, Preferred], slice::from_ref(&from_first)),
+        ([Deprecated, Preferred], slice::from_ref(&from_second)),
+        ([Deprecated, Tentative], slice::from_ref(&from_first)),
+        ([Duplicate, Deprecated], slice::from_ref(&from_second)),
+        ([Tentative, Duplicate], &one_by_one),
     ] {
         for (own, state) in [first, second].into_iter().zip(states) {
             host.apply(&[Change::SetAddressState {
@@ -249,25 +254,22 @@ fn spec_3_10_group_out_it_leaves_from_the_first_own_address_that_can_be_used() {
         }
         assert_eq!(
             host.take_from_port(0, &frame),
-            copies(&frame, std::slice::from_ref(expected)),
+            copies(&frame, expected),
             "{states:?}"
         );
     }
     assert_eq!(
         host.counted(),
-        // Five frames, of which the last lost its copy.
+        // Five frames, the last of which was copied one by one.
         format!(
-            "received 5, replicated 5, copies 9, copies_lost 1, port 0 in 5, port 0 in bytes {bytes}, port 1 out 5, \
+            "received 5, replicated 5, copies 11, port 0 in 5, port 0 in bytes {bytes}, port 1 out 5, \
              port 1 out bytes {bytes}, 5001 sent 5, 5001 sent bytes {bytes}",
             bytes = 5 * frame.len()
         )
     );
     // Without any own address of its family, too; and with one again.
     host.apply(&[first, second].map(|own| Change::RemoveProviderAddress(own.address)));
-    assert_eq!(
-        host.take_from_port(0, &frame),
-        copies(&frame, std::slice::from_ref(&nowhere))
-    );
+    assert_eq!(host.take_from_port(0, &frame), copies(&frame, &one_by_one));
     host.apply(&[Change::AddProviderAddress(first)]);
     assert_eq!(
         host.take_from_port(0, &frame),
@@ -373,4 +375,33 @@ fn spec_3_10_group_out_and_1_7_many_nothing_goes_to_a_group_where_all_are_reache
         host.take_from_port(4, &frame),
         Fate::Replicated(vec![Fate::Transmitted(HERE, wire)])
     );
+}
+
+#[test]
+fn spec_3_10_group_out_copies_go_where_the_group_cannot_be_sent_to() {
+    let network = three().with(|network| network.outer = Outer::V4);
+    let (provider, _) = PROVIDERS[2];
+    let mut host = mapped(&network, 1, MDNS, provider);
+    for own in network.own_addresses(1) {
+        if own.address.get().is_ipv6() {
+            host.apply(&[Change::RemoveProviderAddress(own.address)]);
+        }
+    }
+    let frame = to_all(&network, "blue a", MDNS).frame();
+    let to_host = |to: u32| Fate::Transmitted(HERE, network.tunnel(1, to, BLUE_1).wrap(&frame));
+    let expected = copies(&frame, &[to_host(3), to_host(2)]);
+    assert_eq!(host.take_from_port(0, &frame), expected);
+    assert_eq!(host.counted(), counted(3, 0, &[1], frame.len()));
+}
+
+#[test]
+fn spec_3_10_group_out_nothing_goes_to_a_group_that_no_other_host_needs() {
+    let network = Network::standard().with(|network| {
+        let is_far = |machine: &Machine| machine.vsid == BLUE_1 && machine.host != 1;
+        network.machines.retain(|machine| !is_far(machine));
+    });
+    let mut host = mapped(&network, 1, MDNS, PROVIDERS[0].0);
+    let frame = to_all(&network, "blue a", MDNS).frame();
+    assert_eq!(host.take_from_port(0, &frame), copies(&frame, &[]));
+    assert_eq!(host.counted(), counted(1, 0, &[1], frame.len()));
 }

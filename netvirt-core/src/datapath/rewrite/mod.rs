@@ -305,7 +305,7 @@ impl<'p> Arrival<'_, 'p, '_> {
             }
             let to = self.find_quoted(quoted.destination, destination, None, observer)?;
             let quote = quoted.readdressed(destination.address(), to.address());
-            quoted.without_extensions(self.frame, facts, quote)
+            quote::without_extensions(self.frame, facts, quote)
         })?;
         verdict.events.insert(Event::RouterError);
         Ok(())

@@ -39,8 +39,6 @@ pub(super) struct QuotedPacket {
     pub destination: AddressBits,
     network: u16,
     transport: TransportChecksum,
-    /// Where it ends, and where extensions of the error start if it has some.
-    end: u32,
 }
 
 impl QuotedPacket {
@@ -82,7 +80,6 @@ impl QuotedPacket {
             destination: quoted.destination_address,
             network: quoted.network_offset,
             transport: checksum::of_quoted(frame, facts, &quoted)?,
-            end,
         })
     }
 
@@ -103,39 +100,49 @@ impl QuotedPacket {
             cut_delta: Delta::NONE,
         }
     }
+}
 
-    /// The change of its addresses, and the loss of the extensions behind it: they tell of the network that the error was made
-    /// in (RFC 4950, RFC 5837).
-    pub fn without_extensions<'p>(
-        &self,
-        frame: &Frame<'_>,
-        facts: &Facts,
-        quote: Quote<'p>,
-    ) -> Result<Quote<'p>, DropReason> {
-        let cut = facts.end.saturating_sub(self.end) as u16;
-        if cut == 0 {
-            return Ok(quote);
-        }
-        let lost = frame
-            .window
-            .get(self.end as usize..facts.end as usize)
-            .ok_or(DropReason::Truncated)?;
-        let header = IcmpHeader::read(frame.window, facts).ok_or(DropReason::Truncated)?;
-        let [first, second, ..] = header.rest;
-        let length = facts.transport_length() as u16;
-        let headers = match facts.network {
-            Network::Ipv6 => {
-                Delta::of_words(u16::from_be_bytes([first, second]), u16::from(second))
-                    + Delta::of_words(length, length.wrapping_sub(cut))
-            }
-            _ => Delta::of_words(u16::from(second), 0),
-        };
-        Ok(Quote {
-            cut,
-            cut_delta: headers + Delta::of_words(sum(lost), 0),
-            ..quote
-        })
+/// The change of a quote, and the loss of what may stand behind it: extensions that tell of the network that the error was made
+/// in (RFC 4950, RFC 5837).
+pub(super) fn without_extensions<'p>(
+    frame: &Frame<'_>,
+    facts: &Facts,
+    quote: Quote<'p>,
+) -> Result<Quote<'p>, DropReason> {
+    let header = IcmpHeader::read(frame.window, facts).ok_or(DropReason::Truncated)?;
+    let family = facts.family().ok_or(DropReason::IcmpInnerUnknown)?;
+    let Some(start) = header.extensions_start(family) else {
+        return Ok(quote);
+    };
+    let start = u32::from(facts.transport_offset.saturating_add(start));
+    let cut = facts.end.saturating_sub(start) as u16;
+    if cut == 0 {
+        return Ok(quote);
     }
+    let lost = frame
+        .window
+        .get(start as usize..facts.end as usize)
+        .ok_or(DropReason::Truncated)?;
+    let [first, second, ..] = header.rest;
+    let length = facts.transport_length() as u16;
+    let headers = match family {
+        Family::Ipv6 => {
+            Delta::of_words(u16::from_be_bytes([first, second]), u16::from(second))
+                + Delta::of_words(length, length.wrapping_sub(cut))
+        }
+        Family::Ipv4 => Delta::of_words(u16::from(second), 0),
+    };
+    let is_lost = |at: u16| u32::from(at).saturating_add(2) > start;
+    let transport = match quote.transport.offset() {
+        Some(at) if is_lost(at) => TransportChecksum::None,
+        _ => quote.transport,
+    };
+    Ok(Quote {
+        transport,
+        cut,
+        cut_delta: headers + Delta::of_words(sum(lost), 0),
+        ..quote
+    })
 }
 
 /// Why a quote ends too early: the packet does, or the window.
