@@ -420,6 +420,7 @@ fn walks() -> Vec<Case> {
     let may_be_cut = Packet::of_length("10.0.0.5", "10.0.0.7", 1600).between(a, b);
     let may_be_cut = may_be_cut.with(|packet| packet.fragment = 0);
     section.from("3-8-fragment", "blue a", may_be_cut.frame());
+    sizes(&mut section);
     section.from("3-9", "blue a", arp_request((a, "10.0.0.5"), "10.0.0.7"));
     let groups = [
         ("255.255.255.255", MacAddress::BROADCAST),
@@ -435,6 +436,31 @@ fn walks() -> Vec<Case> {
     }
     mapped(&mut section);
     section.cases
+}
+
+/// Connections that ask for segments too large for the tunnel, and routers on its way that say what fits.
+fn sizes(section: &mut Section) {
+    for (version, announced) in [(0, 8960_u16), (0, 1400), (1, 8960)] {
+        let [high, low] = announced.to_be_bytes();
+        let [a, b] = ["blue a", "blue b"].map(|name| section.network.machine(name).clone());
+        let syn = Packet::tcp(a.addresses[version], b.addresses[version], &[])
+            .between(a.mac, b.mac)
+            .with(|packet| {
+                packet.transport.truncate(20);
+                (packet.transport[12], packet.transport[13]) = (0x60, 0x02);
+                packet.transport.extend([2, 4, high, low]);
+            });
+        section.from("3-8-clamp", "blue a", summed(syn).frame());
+    }
+    let frame = section.datagram(0).frame();
+    for (mtu, to) in [(1400_u16, 2), (500, 2), (1400, 9)] {
+        let [high, low] = mtu.to_be_bytes();
+        let sent = section.network.tunnel(1, to, BLUE_1).wrap(&frame);
+        let message = [&[3, 4, 0, 0, 0, 0, high, low], &sent[14..70]].concat();
+        let told = Packet::raw("192.168.4.1", "192.168.4.11", 1, &message);
+        let told = summed(told).between(host_mac(2), host_mac(1));
+        section.wire("3-8-learnt", 1, told.frame());
+    }
 }
 
 /// What is sent to addresses that groups of the provider network carry, and what comes out of these groups.
