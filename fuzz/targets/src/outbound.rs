@@ -1,5 +1,7 @@
 //! What machines may send, against the rules of the way out written down without tables.
 
+use std::net::IpAddr;
+
 use netvirt_core::datapath::{Frame, Ingress};
 use netvirt_core::policy::DscpPolicy;
 use netvirt_core::{MacAddress, PortId};
@@ -77,8 +79,11 @@ fn receiver<'a>(site: &'a Site, sender: &Machine, packet: &Ip<'_>) -> Option<(&'
 fn check(site: &Site, port: u32, frame: &[u8], fate: &Fate) {
     let allowed = allowed(site, port, frame);
     let Some((sender, receiver, is_routed, packet)) = allowed else {
-        let leaves = matches!(fate, Fate::Delivered(..) | Fate::Transmitted(..));
-        assert!(!leaves, "{fate:?}");
+        match fate {
+            Fate::Delivered(to, out) => check_arp(site, port, frame, to.0, out),
+            Fate::Transmitted(..) => panic!("{fate:?}"),
+            _ => {}
+        }
         return;
     };
     let changes = Changes {
@@ -111,6 +116,23 @@ fn check(site: &Site, port: u32, frame: &[u8], fate: &Fate) {
     }
 }
 
+/// ARP for one machine goes to it, if it lives on this host too, as it was said.
+fn check_arp(site: &Site, port: u32, frame: &[u8], to: u32, out: &[u8]) {
+    let sender = site.machine_at(1, port).expect("a sender");
+    let receiver = site.machine_at(1, to).expect("a receiver");
+    assert_eq!(sender.vsid, receiver.vsid);
+    let tag = if frame[12..14] == [0x81, 0] { 4 } else { 0 };
+    let message = &frame[12 + tag..];
+    assert_eq!(frame[0] & 1, 0, "not for many");
+    assert_eq!(message[..2], [8, 6]);
+    assert_eq!(message[10..16], sender.mac.0, "its own MAC address");
+    let address = |at: usize| IpAddr::from(<[u8; 4]>::try_from(&message[at..at + 4]).unwrap());
+    assert!(address(16).is_unspecified() || owns(sender, address(16)));
+    assert!(owns(receiver, address(26)));
+    let expected = [&receiver.mac.0, &sender.mac.0, message].concat();
+    assert_eq!(out, expected);
+}
+
 /// Sender, receiver and whether it is routed, if the frame may leave at all.
 fn allowed<'a, 'f>(
     site: &'a Site,
@@ -130,8 +152,8 @@ fn allowed<'a, 'f>(
 /// Multicast, broadcast, and what no machine has for an address.
 fn is_multicast(packet: &Ip<'_>) -> bool {
     match packet.destination {
-        std::net::IpAddr::V4(v4) => v4.octets()[0] >= 224,
-        std::net::IpAddr::V6(v6) => v6.is_multicast() || v6.is_unicast_link_local(),
+        IpAddr::V4(v4) => v4.octets()[0] >= 224,
+        IpAddr::V6(v6) => v6.is_multicast() || v6.is_unicast_link_local(),
     }
 }
 
