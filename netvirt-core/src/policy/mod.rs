@@ -30,7 +30,7 @@ pub(crate) use provider::{least_path_mtu, tunnel_overhead};
 pub use record::Record;
 pub use refusal::{Missing, Refusal, Refused, TableName};
 pub use slab::Place;
-pub use static_storage::{Profile256, StaticStorage};
+pub use static_storage::{Profile256, SUBNETS_PER_GROUP, StaticStorage};
 pub(crate) use tables::provider_key;
 pub use tables::{Policy, PolicyStorage};
 pub use transaction::*;

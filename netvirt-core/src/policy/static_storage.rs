@@ -15,6 +15,8 @@ use crate::table::{Ipv4Interval, Ipv6Interval, SLOTS_PER_BUCKET, Seed, TagBucket
 
 /// Subnets, and hosts, are stored by this many.
 const GROUP: usize = 8;
+/// Virtual subnets of a subnet group of [`StaticStorage`]: as many counters belong to it.
+pub const SUBNETS_PER_GROUP: usize = GROUP;
 /// Two buckets always have a slot for each thing of a group, however their hashes fall.
 const BUCKETS_PER_GROUP: usize = 2;
 /// A host can have machines in each subnet.

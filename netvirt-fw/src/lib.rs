@@ -1,0 +1,16 @@
+//! The network-virtualization datapath of [`netvirt_core`] on SmartNICs and DPUs.
+//!
+//! | Module | What is in it |
+//! |---|---|
+//! | [`header`] | what host and NIC tell each other beside each frame |
+//! | [`nve`] | policy, counters and their storage |
+//! | [`rings`] | the seam to the NIC's own rings: batches of buffers with headroom, in place |
+#![no_std]
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod header;
+pub mod nve;
+pub mod rings;
