@@ -114,6 +114,7 @@ impl DecisionKind {
             Self::Punted(Punt::NotOurs) => Some("not_ours"),
             Self::Punted(Punt::HostStack) => Some("host_stack"),
             Self::Punted(Punt::NotVirtualised) => Some("not_virtualised"),
+            Self::Punted(Punt::Uncovered { .. }) => Some("uncovered"),
             Self::Punted(Punt::Neighbour { .. }) => Some("neighbour"),
             Self::Punted(Punt::Reachable { .. }) => Some("reachable"),
             Self::Punted(Punt::ListenerQuery { .. }) => Some("listener_query"),

@@ -142,6 +142,23 @@ impl DropReason {
     pub const fn index(self) -> usize {
         self as usize
     }
+
+    /// Whether the frame was refused because the policy says nothing of it, so that a larger one might carry it.
+    pub const fn is_uncovered(self) -> bool {
+        matches!(
+            self,
+            Self::PortUnknown
+                | Self::NeighbourUnknown
+                | Self::NoRoute
+                | Self::NoRecord
+                | Self::NoPath
+                | Self::IcmpInnerUnknown
+                | Self::VsidUnknown
+                | Self::SrcPaMismatch
+                | Self::SrcPaUnknown
+                | Self::NoLocalDst
+        )
+    }
 }
 
 impl fmt::Display for DropReason {

@@ -63,6 +63,9 @@ impl Refusal {
         verdict: &mut Verdict<'_>,
     ) {
         verdict.refuse(self.reason());
+        if verdict.leave_uncovered(self.reason(), policy) {
+            return;
+        }
         let (Ingress::Port(port), Some(settings)) = (frame.ingress, policy.settings()) else {
             return;
         };

@@ -8,7 +8,7 @@ use crate::address::{MacAddress, PortId, ProviderAddress, UplinkId, Vsid};
 use crate::counters::Events;
 use crate::edit::Edit;
 use crate::offload::Offload;
-use crate::policy::PathId;
+use crate::policy::{PathId, Policy, Uncovered};
 use crate::proxy::Reply;
 
 /// The decision about one frame.
@@ -84,6 +84,22 @@ impl<'p> Verdict<'p> {
         self.events = Events::NONE;
     }
 
+    /// Leaves the frame to the caller, if it was refused only because the policy does not cover it and the policy says so.
+    /// Yields whether it does.
+    #[cold]
+    pub(super) fn leave_uncovered(&mut self, reason: DropReason, policy: &Policy<'_>) -> bool {
+        let is_left = reason.is_uncovered()
+            && policy
+                .settings()
+                .is_some_and(|settings| settings.uncovered == Uncovered::Punt);
+        if is_left {
+            self.outcome = Outcome::Punt(Punt::Uncovered { reason });
+            self.reason = None;
+            self.events = Events::NONE;
+        }
+        is_left
+    }
+
     /// Leaves the work beside the frame as it was received to whoever takes the edited one.
     #[cold]
     #[inline(never)]
@@ -125,6 +141,11 @@ pub enum Punt {
     HostStack,
     /// From a port that is not virtualised.
     NotVirtualised,
+    /// The policy does not cover it, and [leaves](crate::policy::Uncovered::Punt) such frames to the caller.
+    Uncovered {
+        /// What it would have been refused for.
+        reason: DropReason,
+    },
     /// Another machine of the provider network told its MAC address: an ARP reply or a neighbour
     /// advertisement, heard in the network of the own address whose prefix holds its own. Believe it only if it was
     /// asked for.

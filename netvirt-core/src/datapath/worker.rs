@@ -119,6 +119,7 @@ impl<'s> Worker<'s> {
             };
             job.stage = begun.unwrap_or_else(|reason| {
                 verdict.refuse(reason);
+                verdict.leave_uncovered(reason, policy);
                 Stage::Decided
             });
             job.prefetch_tags::<C>(policy);

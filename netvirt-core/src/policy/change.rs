@@ -283,6 +283,18 @@ pub enum RouterAdvertisements {
     Autonomous,
 }
 
+/// What becomes of a frame that the policy does not cover: of a port, a subnet or an address that it says nothing of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Uncovered {
+    /// It is dropped, or answered with an ICMP error: the policy is all there is.
+    Refuse,
+    /// It is the caller's, for the reason it would be refused for: whoever is behind the caller has more of the policy.
+    /// So a NIC holds the part of a policy that it has room for, and its host the whole. The part should have all that the whole
+    /// says of a routing domain, or nothing; of its lookup records some may be missing. Broadcasts reach those hosts only of
+    /// which it has a record.
+    Punt,
+}
+
 /// What holds for the whole host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settings {
@@ -314,6 +326,8 @@ pub struct Settings {
     pub most_copies: u32,
     /// What the router tells of itself.
     pub router_advertisements: RouterAdvertisements,
+    /// What becomes of frames that the policy does not cover.
+    pub uncovered: Uncovered,
 }
 
 impl Settings {
@@ -341,6 +355,7 @@ impl Settings {
             },
             most_copies: 512,
             router_advertisements: RouterAdvertisements::OnLink,
+            uncovered: Uncovered::Refuse,
         }
     }
 }

@@ -31,5 +31,6 @@ mod sizes;
 mod spoofing;
 mod threats;
 mod transition;
+mod uncovered;
 mod uplink_proxies;
 mod usable;

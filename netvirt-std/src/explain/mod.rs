@@ -167,6 +167,10 @@ fn meaning(verdict: &Verdict<'_>, names: Names<'_>) -> String {
                 .to_owned()
         }
         Outcome::Punt(Punt::NotVirtualised) => "the port is not virtualised".to_owned(),
+        Outcome::Punt(Punt::Uncovered { reason }) => format!(
+            "this policy does not cover it, and leaves it to a larger one: {}",
+            reason::meaning(*reason)
+        ),
         Outcome::Punt(Punt::Neighbour { address, mac, .. }) => {
             format!("{address} tells that its MAC address is {mac}; it is believed if it was asked")
         }

@@ -266,6 +266,7 @@ fn read_settings(table: Option<TableReader<'_>>, log: &Log) -> Settings {
             "router-advertisements",
             usual.router_advertisements,
         ),
+        uncovered: usual.uncovered,
     };
     table.finish();
     settings
