@@ -12,5 +12,7 @@
 extern crate std;
 
 pub mod header;
+#[cfg(feature = "embassy")]
+pub mod nic;
 pub mod nve;
 pub mod rings;

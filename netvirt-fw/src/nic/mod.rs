@@ -1,0 +1,5 @@
+//! The offload NIC.
+mod bridge;
+mod finish;
+mod framing;
+pub use framing::Framing;
