@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`header`] | what host and NIC tell each other beside each frame |
 //! | [`nve`] | policy, counters and their storage |
+//! | [`outbox`] | doing what was decided about a frame |
 //! | [`rings`] | the seam to the NIC's own rings: batches of buffers with headroom, in place |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,4 +16,5 @@ pub mod header;
 #[cfg(feature = "embassy")]
 pub mod nic;
 pub mod nve;
+pub mod outbox;
 pub mod rings;
