@@ -3,6 +3,7 @@
 //! | Module | What is in it |
 //! |---|---|
 //! | [`header`] | what host and NIC tell each other beside each frame |
+//! | [`nic`] | the offload NIC: a runner between host, wire and the NIC's own stack (feature `embassy`) |
 //! | [`nve`] | policy, counters and their storage |
 //! | [`outbox`] | doing what was decided about a frame |
 //! | [`rings`] | the seam to the NIC's own rings: batches of buffers with headroom, in place |

@@ -84,7 +84,7 @@ impl Bridge {
     }
 
     /// Where a frame of the stack goes: to the side of its peer, or to both if that is not known.
-    pub fn from_stack(&self, frame: &[u8]) -> Destinations {
+    pub fn forward_from_stack(&self, frame: &[u8]) -> Destinations {
         let peer = addresses(frame).and_then(|[destination, _]| {
             let mut peers = self.peers.iter().flatten();
             peers.find(|(mac, _)| *mac == destination)
@@ -169,19 +169,19 @@ mod tests {
             wire: true,
             ..NOBODY
         };
-        assert_eq!(bridge.from_stack(&frame(peer(1), STACK)), both);
+        assert_eq!(bridge.forward_from_stack(&frame(peer(1), STACK)), both);
         bridge.forward(&frame(STACK, peer(1)), Side::Host);
         assert_eq!(
-            bridge.from_stack(&frame(peer(1), STACK)),
+            bridge.forward_from_stack(&frame(peer(1), STACK)),
             Destinations::side(Side::Host)
         );
         bridge.forward(&frame(STACK, peer(1)), Side::Wire);
         assert_eq!(
-            bridge.from_stack(&frame(peer(1), STACK)),
+            bridge.forward_from_stack(&frame(peer(1), STACK)),
             Destinations::side(Side::Wire)
         );
         let to_all = frame(MacAddress::BROADCAST, STACK);
-        assert_eq!(bridge.from_stack(&to_all), both);
+        assert_eq!(bridge.forward_from_stack(&to_all), both);
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         for number in 0..=PEERS as u8 {
             bridge.forward(&frame(STACK, peer(number)), Side::Wire);
         }
-        let is_known = |number| !bridge.from_stack(&frame(peer(number), STACK)).host;
+        let is_known = |number| !bridge.forward_from_stack(&frame(peer(number), STACK)).host;
         assert!(!is_known(0));
         assert!((1..=PEERS as u8).all(is_known));
     }

@@ -9,7 +9,7 @@ use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{
     DropReason, Frame, Ingress, Outcome, Punt, Replica, Replication, Verdict,
 };
-use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit};
+use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{Neighbour, NextHop, PathId, Policy};
 use netvirt_core::proxy::Reply;
@@ -343,13 +343,21 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
     /// Asks for a next hop's MAC address. A question that is lost is asked again.
     #[cold]
     fn ask(&mut self, next_hop: &NextHop) {
-        let Some(mut question) = self.pool.pop() else {
+        self.tell(Egress::Uplink(next_hop.uplink), |out| {
+            next_hop.solicitation(out)
+        });
+    }
+
+    /// Sends a message that `emit` writes. It yields the message's length, 0 if there is nothing to say after all. What is lost
+    /// is not counted: it was not received.
+    pub fn tell(&mut self, egress: Egress, emit: impl FnOnce(&mut [u8]) -> Result<usize, NoRoom>) {
+        let Some(mut message) = self.pool.pop() else {
             return;
         };
-        let length = next_hop.solicitation(question.space_mut()).ok();
-        let _ = match length.map(|length| question.received(length)) {
-            Some(Ok(())) => self.leave(Egress::Uplink(next_hop.uplink), question),
-            _ => self.lose(question, DropReason::NoHeadroom),
+        let length = emit(message.space_mut()).unwrap_or(0);
+        let _ = match message.received(length) {
+            Ok(()) if length > 0 => self.leave(egress, message),
+            _ => self.lose(message, DropReason::Truncated),
         };
     }
 

@@ -1,0 +1,97 @@
+//! What the policy of the NIC does not cover goes to the host, and what the host decides leaves by the NIC.
+
+use netvirt_core::datapath::{DropReason, Ingress};
+use netvirt_core::policy::*;
+use netvirt_core::{PortId, UplinkId};
+use netvirt_fw::header::{Kind, Repr};
+use netvirt_fw::nic::{Config, Framing};
+
+use crate::site::*;
+use crate::support::hosts::Nve;
+use crate::support::network::*;
+
+/// A NIC without the record of blue b.
+fn part(config: &Config, uncovered: Uncovered) -> (Network, Site) {
+    let network = Network::standard().with(|network| network.settings.uncovered = uncovered);
+    let mut changes = network.changes(1);
+    let blue_b = network.machine("blue b").mac;
+    changes.retain(|change| !matches!(change, Change::AddRecord(record) if record.mac == blue_b));
+    let site = Site::configured(&changes, config);
+    (network, site)
+}
+
+#[test]
+fn what_is_not_covered_goes_to_the_host_with_its_reason_both_ways() {
+    let (network, mut site) = part(&CONFIG, Uncovered::Punt);
+    let out = network.datagram("blue a", "blue b", 0).frame();
+    site.machine_sends(0, &out);
+    let from_port = Ingress::Port(PortId(0));
+    assert_eq!(
+        site.told(),
+        [exception(from_port, Some(DropReason::NoRecord), &out)]
+    );
+    let back = network.datagram("blue b", "blue a", 0).frame();
+    let wire = Nve::new(&network.changes(2)).transmits(0, BLUE_1, &back);
+    site.wire_brings(&wire);
+    let from_wire = Ingress::Uplink(UplinkId(0));
+    assert_eq!(
+        site.told(),
+        [exception(from_wire, Some(DropReason::SrcPaMismatch), &wire)]
+    );
+    let totals = site.counters(|counters| *counters.totals());
+    assert_eq!((totals.received, totals.punted), (2, 2));
+    assert_eq!(site.nic_counters().exceptions, 2);
+    assert!(site.wire.take_sent().is_empty());
+}
+
+#[test]
+fn a_policy_that_refuses_keeps_it_from_the_host() {
+    let (network, mut site) = part(&CONFIG, Uncovered::Refuse);
+    site.machine_sends(0, &network.datagram("blue a", "blue b", 0).frame());
+    assert!(site.told().is_empty());
+    assert_eq!(site.refused(DropReason::NoRecord), 1);
+}
+
+#[test]
+fn what_the_host_decided_leaves_as_it_is() {
+    let network = Network::standard();
+    let mut site = Site::new(&network.changes(1));
+    let frame = network.datagram("blue a", "blue b", 0).frame();
+    site.host_sends(&Repr::new(Kind::Decided(UplinkId(0))), &frame);
+    assert_eq!(site.wire.take_sent(), [frame]);
+    assert_eq!(site.nic_counters().decided, 1);
+    assert_eq!(site.counters(|counters| counters.totals().received), 0);
+}
+
+#[test]
+fn a_host_that_only_has_tags_is_told_of_no_exceptions_and_they_are_counted_as_lost() {
+    let config = Config {
+        framing: Framing::Tag,
+        ..CONFIG
+    };
+    let (network, mut site) = part(&config, Uncovered::Punt);
+    let tagged =
+        |frame: &[u8], vlan: u8| [&frame[..12], &[0x81, 0, 0, vlan], &frame[12..]].concat();
+    let uncovered = network.datagram("blue a", "blue b", 0).frame();
+    site.host.bring(&tagged(&uncovered, 1));
+    site.run();
+    assert!(site.host.take_sent().is_empty());
+    assert_eq!(site.refused(DropReason::PortFull), 1);
+    let near = network.datagram("blue a", "blue near a", 0).frame();
+    site.host.bring(&tagged(&near, 1));
+    site.run();
+    assert_eq!(site.host.take_sent(), [tagged(&near, 2)]);
+}
+
+#[test]
+fn a_header_that_says_nonsense_is_counted_and_goes_nowhere() {
+    let network = Network::standard();
+    let mut site = Site::new(&network.changes(1));
+    let frame = network.datagram("blue a", "blue b", 0).frame();
+    let mut nonsense = with_header(&Repr::new(Kind::Sent(PortId(0))), &frame);
+    nonsense[14] = 0x20;
+    site.host.bring(&nonsense);
+    site.host_sends(&Repr::new(Kind::Delivered(PortId(0))), &frame);
+    assert_eq!(site.nic_counters().malformed, 2);
+    assert!(site.wire.take_sent().is_empty() && site.told().is_empty());
+}

@@ -1,0 +1,13 @@
+//! The offload NIC between two links in memory, with the core's own decisions as its measure.
+
+#[path = "../../../netvirt-core/tests/support/mod.rs"]
+mod support;
+
+mod agreement;
+mod exceptions;
+mod link;
+mod management;
+mod news;
+mod pressure;
+mod site;
+mod super_frames;
