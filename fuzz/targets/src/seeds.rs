@@ -128,9 +128,9 @@ fn choices(number: u32, count: usize) -> Vec<u8> {
 
 fn encoded_transactions(number: u32) -> Vec<u8> {
     let mut seed = vec![4 | number as u8 & 3];
-    for (encoded, abort_first) in some_transactions(&choices(number, 30)) {
-        let order = if abort_first { 0x8000 } else { 0 };
-        seed.extend((encoded.len() as u16 | order).to_le_bytes());
+    for (encoded, way) in some_transactions(&choices(number, 30)) {
+        let way = (way as u16) << 14;
+        seed.extend((encoded.len() as u16 | way).to_le_bytes());
         seed.extend(encoded);
     }
     seed

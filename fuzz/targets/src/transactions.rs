@@ -4,7 +4,7 @@ use netvirt_core::policy::{Change, Transaction};
 use proptest::prelude::*;
 
 use crate::drawn::all_drawn;
-use crate::steps::{TIGHT, run};
+use crate::steps::{TIGHT, Way, run};
 use crate::strategies::any_transaction;
 use crate::support::{Capacities, HOST_1, tx};
 
@@ -30,7 +30,7 @@ const AMPLE: Capacities = Capacities {
 /// A transaction is applied whole or leaves no trace, and policy is what a model says that knows nothing of tables.
 ///
 /// The bits of the first byte: little storage (1), everything taken down at once (2), and whether encoded transactions
-/// follow, each behind its length of two bytes and the order to abort it once before (4), or choices that draw them.
+/// follow, each behind two bytes, of which 14 bits are its length and the others its way (4), or choices that draw them.
 pub fn transactions(data: &[u8]) {
     let Some((&mode, bytes)) = data.split_first() else {
         return;
@@ -45,25 +45,25 @@ pub fn transactions(data: &[u8]) {
 }
 
 thread_local! {
-    static TRANSACTIONS: BoxedStrategy<(Vec<u8>, bool)> = {
+    static TRANSACTIONS: BoxedStrategy<(Vec<u8>, Way)> = {
         let encoded = any_transaction().prop_map(|changes| tx(&changes));
-        (encoded, any::<bool>()).boxed()
+        (encoded, prop::sample::select(&Way::ALL)).boxed()
     };
 }
 
-/// Transactions drawn by these bytes, and whether each is aborted once before.
-pub fn some_transactions(bytes: &[u8]) -> Vec<(Vec<u8>, bool)> {
+/// Transactions drawn by these bytes, each with its way.
+pub fn some_transactions(bytes: &[u8]) -> Vec<(Vec<u8>, Way)> {
     TRANSACTIONS.with(|transactions| all_drawn(transactions, bytes, 60))
 }
 
 /// The transactions in these bytes, as far as the model goes: it knows one number for this host.
-fn encoded(mut bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, bool)> {
+fn encoded(mut bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Way)> {
     let next = move || {
         let (&[low, high], rest) = bytes.split_first_chunk()?;
-        let length = usize::from(low) | usize::from(high & 0x7f) << 8;
+        let length = usize::from(low) | usize::from(high & 0x3f) << 8;
         let (encoded, rest) = rest.split_at(length.min(rest.len()));
         bytes = rest;
-        Some((encoded.to_vec(), high & 0x80 != 0))
+        Some((encoded.to_vec(), Way::ALL[usize::from(high >> 6)]))
     };
     std::iter::from_fn(next).take_while(|(encoded, _)| {
         Transaction::new(encoded).changes().all(|change| {

@@ -1,7 +1,7 @@
 //! The policy as the operator said it, object by object, each table in its own order.
 
 use super::change::{
-    CustomerRoute, Location, LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute,
+    Change, CustomerRoute, Location, LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute,
     RecordName, RouteTarget,
 };
 use super::networks::Route;
@@ -14,6 +14,37 @@ use crate::address::{
 };
 
 impl Policy<'_> {
+    /// All that was said, as changes that say it to an empty policy: what others stand on first, and state of the network
+    /// last.
+    ///
+    /// A policy may hold what would be refused if it were said anew, because what it stood on went later: a provider
+    /// route whose next hop is in no own prefix any more, for example.
+    pub fn changes(&self) -> impl Iterator<Item = Change> {
+        let settings = self.settings().copied().map(Change::SetSettings);
+        let subnets = self.subnets();
+        let host_addresses = self.host_addresses();
+        let path_mtus = self.path_mtus();
+        settings
+            .into_iter()
+            .chain(self.domains().map(Change::AddDomain))
+            .chain(subnets.map(|(vsid, domain)| Change::AddSubnet { vsid, domain }))
+            .chain(self.peerings().map(Change::AddPeering))
+            .chain(self.customer_routes().map(Change::AddCustomerRoute))
+            .chain(self.ports().map(Change::AddPort))
+            .chain(self.hosts().map(Change::AddHost))
+            .chain(host_addresses.map(|(host, address)| Change::AddHostAddress(host, address)))
+            .chain(
+                self.provider_addresses()
+                    .copied()
+                    .map(Change::AddProviderAddress),
+            )
+            .chain(self.provider_routes().map(Change::AddProviderRoute))
+            .chain(self.lookup_records().map(Change::AddRecord))
+            .chain(self.multicast_groups().map(Change::AddMulticastGroup))
+            .chain(self.neighbours().map(Change::SetNeighbour))
+            .chain(path_mtus.map(|(address, mtu)| Change::SetPathMtu { address, mtu }))
+    }
+
     /// The lookup records.
     pub fn lookup_records(&self) -> impl Iterator<Item = LookupRecord> {
         self.records

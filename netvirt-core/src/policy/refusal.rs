@@ -224,6 +224,10 @@ pub enum Refusal {
     NoSourceForGroup(MulticastGroup),
     /// A value lies outside what the field can hold.
     OutOfRange(&'static str),
+    /// No transaction was begun, or another one has ended it.
+    NotBegun,
+    /// The change is policy, not state of the network.
+    NotState,
 }
 
 impl fmt::Display for Refusal {
@@ -347,6 +351,12 @@ impl fmt::Display for Refusal {
                 "{address} of VSID {vsid} cannot be mapped to {provider_group}: this host has no provider address of that family, add one first"
             ),
             Self::OutOfRange(what) => write!(f, "{what} is out of range"),
+            Self::NotBegun => {
+                f.write_str("no transaction was begun, or another one has ended it: begin again")
+            }
+            Self::NotState => {
+                f.write_str("this is policy, not state of the network: make it a transaction")
+            }
         }
     }
 }

@@ -12,9 +12,13 @@ use steps::*;
 use strategies::any_transaction;
 use support::*;
 
-fn encoded(transactions: &[(Vec<Change>, bool)]) -> impl Iterator<Item = (Vec<u8>, bool)> {
-    let encode = |(changes, abort_first): &(Vec<Change>, bool)| (tx(changes), *abort_first);
+fn encoded(transactions: &[(Vec<Change>, Way)]) -> impl Iterator<Item = (Vec<u8>, Way)> {
+    let encode = |(changes, way): &(Vec<Change>, Way)| (tx(changes), *way);
     transactions.iter().map(encode)
+}
+
+fn any_way() -> impl Strategy<Value = Way> {
+    prop::sample::select(&Way::ALL)
 }
 
 proptest! {
@@ -22,7 +26,7 @@ proptest! {
 
     #[test]
     fn policy_is_what_was_said_and_was_legal(
-        transactions in prop::collection::vec((any_transaction(), any::<bool>()), 0..120),
+        transactions in prop::collection::vec((any_transaction(), any_way()), 0..120),
         in_one in any::<bool>(),
     ) {
         run(Capacities::ROOMY, encoded(&transactions), in_one);
@@ -30,7 +34,7 @@ proptest! {
 
     #[test]
     fn policy_in_little_storage_refuses_what_does_not_fit_and_leaks_nothing(
-        transactions in prop::collection::vec((any_transaction(), any::<bool>()), 0..120),
+        transactions in prop::collection::vec((any_transaction(), any_way()), 0..120),
         in_one in any::<bool>(),
     ) {
         run(TIGHT, encoded(&transactions), in_one);

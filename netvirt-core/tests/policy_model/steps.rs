@@ -46,17 +46,73 @@ fn beginning() -> Vec<Change> {
     changes
 }
 
-/// Applies a transaction in its encoding to policy and model, and compares them.
-fn step(policies: &mut Policies<'_>, model: &mut Model, encoded: &[u8], abort_first: bool) {
-    let before = Dump::of_both(policies);
-    if abort_first {
-        let _ = policies
-            .prepare(Transaction::new(encoded))
-            .map(Prepared::abort);
-        assert_eq!(Dump::of_both(policies), before, "no trace of an abort");
+/// How a transaction reaches the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Whole,
+    /// Change by change. Packets see nothing of it until it is committed.
+    ByPieces,
+    /// Prepared and aborted, and then whole.
+    AbortedFirst,
+    /// Change by change to its end and aborted, and then whole.
+    AbortedAtTheEnd,
+}
+
+impl Way {
+    pub const ALL: [Self; 4] = [
+        Self::Whole,
+        Self::ByPieces,
+        Self::AbortedFirst,
+        Self::AbortedAtTheEnd,
+    ];
+
+    fn take(self, policies: &mut Policies<'_>, encoded: &[u8]) -> Result<(), Refused> {
+        let transaction = Transaction::new(encoded);
+        let before = Dump::of(policies.live());
+        match self {
+            Self::Whole => policies.apply(transaction),
+            Self::AbortedFirst => {
+                let _ = policies.prepare(transaction).map(Prepared::abort);
+                assert_eq!(Dump::of_both(policies), before, "no trace of an abort");
+                policies.apply(transaction)
+            }
+            Self::ByPieces => {
+                let drafted = draft(policies, transaction);
+                assert_eq!(Dump::of(policies.live()), before, "no trace of a draft");
+                let version = drafted?;
+                assert_eq!(policies.commit_draft(), Ok(version));
+                assert_eq!(policies.live().version(), version);
+                Ok(())
+            }
+            Self::AbortedAtTheEnd => {
+                let drafted = draft(policies, transaction);
+                policies.abort_draft();
+                assert_eq!(Dump::of_both(policies), before, "no trace of a draft");
+                let applied = policies.apply(transaction);
+                assert_eq!(drafted.map(|_version| ()), applied);
+                applied
+            }
+        }
     }
+}
+
+fn draft(policies: &mut Policies<'_>, transaction: Transaction<'_>) -> Result<u64, Refused> {
+    policies.begin_draft()?;
+    for (number, change) in transaction.changes().enumerate() {
+        let change = change.map_err(|malformed| Refused {
+            change: number,
+            why: malformed.into(),
+        })?;
+        policies.draft(&change)?;
+    }
+    policies.prepare_draft()
+}
+
+/// Applies a transaction in its encoding to policy and model, and compares them.
+fn step(policies: &mut Policies<'_>, model: &mut Model, encoded: &[u8], way: Way) {
+    let before = Dump::of_both(policies);
     let changes: Vec<_> = Transaction::new(encoded).changes().collect();
-    match policies.apply(Transaction::new(encoded)) {
+    match way.take(policies, encoded) {
         Ok(()) => {
             let changes = changes.into_iter().map(Result::unwrap);
             let mut is_policy = false;
@@ -134,41 +190,15 @@ fn tear_down(dump: &Dump) -> Vec<Change> {
 }
 
 /// Says all of it again, as far as it would be legal if it were new.
-fn build_up(dump: &Dump, model: &Model) -> Vec<Change> {
-    let mut changes = Vec::new();
-    changes.extend(dump.domains.iter().copied().map(Change::AddDomain));
-    let subnets = dump.subnets.iter();
-    changes.extend(subnets.map(|&(vsid, domain)| Change::AddSubnet { vsid, domain }));
-    changes.extend(dump.peerings.iter().copied().map(Change::AddPeering));
-    changes.extend(
-        dump.customer_routes
-            .iter()
-            .copied()
-            .map(Change::AddCustomerRoute),
-    );
-    changes.extend(dump.ports.iter().copied().map(Change::AddPort));
-    changes.extend(dump.hosts.iter().copied().map(Change::AddHost));
-    let addresses = dump.host_addresses.iter();
-    changes.extend(addresses.map(|&(host, address)| Change::AddHostAddress(host, address)));
-    changes.extend(
-        dump.provider_addresses
-            .iter()
-            .copied()
-            .map(Change::AddProviderAddress),
-    );
-    let routes = dump.provider_routes.iter().copied();
-    let routes = routes.filter(|route| model.is_on_link(route.next_hop));
-    changes.extend(routes.map(Change::AddProviderRoute));
-    changes.extend(dump.neighbours.iter().copied().map(Change::SetNeighbour));
-    let path_mtus = dump.path_mtus.iter();
-    changes.extend(path_mtus.map(|&(address, mtu)| Change::SetPathMtu { address, mtu }));
-    let records = dump.lookup_records.iter().copied();
-    let records = records.filter(|record| model.is_inside_subnet(record));
-    changes.extend(records.map(Change::AddRecord));
-    let groups = dump.multicast_groups.iter().copied();
-    let groups = groups.filter(|group| model.is_legal_group(group));
-    changes.extend(groups.map(Change::AddMulticastGroup));
-    changes
+fn build_up(policy: &Policy<'_>, model: &Model) -> Vec<Change> {
+    let is_legal = |change: &Change| match change {
+        Change::SetSettings(_) => false,
+        Change::AddProviderRoute(route) => model.is_on_link(route.next_hop),
+        Change::AddRecord(record) => model.is_inside_subnet(record),
+        Change::AddMulticastGroup(group) => model.is_legal_group(group),
+        _ => true,
+    };
+    policy.changes().filter(is_legal).collect()
 }
 
 fn only_settings(dump: &Dump) -> Model {
@@ -178,25 +208,24 @@ fn only_settings(dump: &Dump) -> Model {
     })
 }
 
-/// Applies transactions, each of them aborted once before if that is said, and takes everything down and builds it up
-/// again, in one transaction or many.
+/// Applies transactions, each in its way, and takes everything down and builds it up again, in one transaction or many.
 pub fn run(
     capacities: Capacities,
-    transactions: impl Iterator<Item = (Vec<u8>, bool)>,
+    transactions: impl Iterator<Item = (Vec<u8>, Way)>,
     in_one: bool,
 ) {
     let mut policies = capacities.policies();
     let mut model = Model::default();
-    step(&mut policies, &mut model, &tx(&beginning()), false);
+    step(&mut policies, &mut model, &tx(&beginning()), Way::Whole);
     assert_ne!(model, Model::default(), "the beginning fits");
-    for (encoded, abort_first) in transactions {
-        step(&mut policies, &mut model, &encoded, abort_first);
+    for (encoded, way) in transactions {
+        step(&mut policies, &mut model, &encoded, way);
     }
     // Whatever it came to, it can be taken down and built again in the same storage: nothing leaks.
     for _ in 0..2 {
         let dump = Dump::of_both(&mut policies);
         let down = tear_down(&dump);
-        let up = build_up(&dump, &model);
+        let up = build_up(policies.live(), &model);
         let size = if in_one { usize::MAX } else { 1 };
         for changes in down.chunks(size.min(down.len().max(1))) {
             apply(&mut policies, changes).unwrap_or_else(|refused| panic!("{refused}"));

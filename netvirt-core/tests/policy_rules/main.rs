@@ -1,5 +1,6 @@
 //! What policy allows, refuses and does, rule by rule.
 
+mod drafts;
 mod groups;
 mod members;
 mod networks;

@@ -17,7 +17,8 @@ use netvirt_core::offload::{
     ToeplitzKey, rss_hash,
 };
 use netvirt_core::policy::{
-    CustomerRoute, HostAddress, LookupRecord, NextHop, Policies, Policy, Refused, Transaction,
+    Change, CustomerRoute, HostAddress, LookupRecord, NextHop, Policies, Policy, Refused,
+    Transaction, TransactionWriter,
 };
 use netvirt_core::proxy::Owned;
 use netvirt_core::table::{Full, Index, Ipv4Pool, Ipv6Pool, Key, Portable, Run};
@@ -27,7 +28,7 @@ use netvirt_core::{AddressBits, InvalidAddress, MacAddress, PortId, Prefix, Vsid
 /// Exports each function under its own name, so that linker and optimizer must keep it. No C program calls
 /// them: arguments and results may be any Rust type.
 macro_rules! entry_points {
-    ($(fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? $body:block)*) => {
+    ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)? $body:block)*) => {
         $(
             #[unsafe(no_mangle)]
             #[allow(improper_ctypes_definitions, reason = "no C program calls it")]
@@ -92,6 +93,28 @@ entry_points! {
 entry_points! {
     fn policies_apply(policies: &mut Policies<'_>, transaction: Transaction<'_>) -> Result<(), Refused> {
         policies.apply(transaction)
+    }
+
+    fn policies_apply_by_pieces(
+        policies: &mut Policies<'_>,
+        change: &Change,
+        learned: &Change,
+    ) -> Result<u64, Refused> {
+        policies.begin_draft()?;
+        policies.draft(change)?;
+        let _ = policies.learn(learned);
+        policies.prepare_draft()?;
+        policies.commit_draft()
+    }
+
+    fn policies_abort_draft(policies: &mut Policies<'_>) {
+        policies.abort_draft();
+    }
+
+    fn policy_encode(policy: &Policy<'_>, from: usize, buffer: &mut [u8]) -> usize {
+        let mut writer = TransactionWriter::new(buffer);
+        let full = policy.changes().skip(from).find(|change| writer.push(change).is_err());
+        usize::from(full.is_some()).wrapping_add(writer.finish().len())
     }
 }
 

@@ -31,14 +31,28 @@ impl Policy<'_> {
                 .map_err(|why| Refused { change, why })?;
             change = change.saturating_add(1);
         }
-        self.finish().map_err(|why| Refused { change, why })?;
+        self.conclude(is_policy)
+            .map_err(|why| Refused { change, why })
+    }
+
+    /// Ends a transaction, of which some change is policy or none.
+    pub(super) fn conclude(&mut self, is_policy: bool) -> Result<(), Refusal> {
+        self.finish()?;
         if is_policy {
             self.version = self.version.wrapping_add(1);
         }
         Ok(())
     }
 
-    fn change(&mut self, change: &Change) -> Result<(), Refusal> {
+    /// Applies a change of the network's state to a copy that packets read. Such a change is done or not done, never half, and
+    /// what follows from it always fits.
+    pub(super) fn learn(&mut self, change: &Change) -> Result<(), Refusal> {
+        self.change(change)?;
+        self.finish()
+    }
+
+    /// A change of a transaction, which [`conclude`](Self::conclude) ends.
+    pub(super) fn change(&mut self, change: &Change) -> Result<(), Refusal> {
         if let Change::SetSettings(settings) = change {
             return self.set_settings(settings);
         }
