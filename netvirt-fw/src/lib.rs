@@ -2,6 +2,7 @@
 //!
 //! | Module | What is in it |
 //! |---|---|
+//! | [`download`] | changing the policy of a NIC over the network, and reading back what it holds and counts |
 //! | [`header`] | what host and NIC tell each other beside each frame |
 //! | [`nic`] | the offload NIC: a runner between host, wire and the NIC's own stack (feature `embassy`) |
 //! | [`nve`] | policy, counters and their storage |
@@ -13,6 +14,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod download;
 pub mod header;
 #[cfg(feature = "embassy")]
 pub mod nic;

@@ -1,18 +1,102 @@
 //! The network virtualization edge of a NIC: policy, counters and their storage, in static memory.
 
+use netvirt_core::Vsid;
 use netvirt_core::counters::{Counters, PortCounters, SubnetCounters};
-use netvirt_core::datapath::Worker;
+use netvirt_core::datapath::{DropReason, Frame, Ingress, Verdict, Worker};
 use netvirt_core::limit::PortLimits;
 use netvirt_core::policy::{Policies, SUBNETS_PER_GROUP, StaticStorage};
 use netvirt_core::table::{Seed, buckets_for};
+use serde::{Deserialize, Serialize};
 
-/// What decides about frames: two copies of the policy, and one worker with its counters.
+/// What decides about frames: two copies of the policy, and one worker with its counters. What a NIC is asked about is here, too.
 #[derive(Debug)]
 pub struct Nve<'s> {
     /// The policy that frames meet, and the draft of the next.
     pub policies: Policies<'s>,
     /// What decides, and what it counted.
     pub worker: Worker<'s>,
+    /// The frames that were refused last.
+    pub last_drops: LastDrops,
+    /// What the NIC around it counted.
+    pub nic: NicCounters,
+}
+
+/// What the NIC itself counted, beside what its [`Nve`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NicCounters {
+    /// Frames from the host whose header says nothing that this version knows.
+    pub malformed: u64,
+    /// Frames that the host had decided.
+    pub decided: u64,
+    /// Frames that the policy does not cover, handed to the host.
+    pub exceptions: u64,
+    /// Frames of the host's own and of the NIC's stack, and copies of them, that crossed the NIC.
+    pub bridged: u64,
+    /// Frames that were lost because a queue was full, or no buffer was left. Those of machines are counted by the [`Nve`].
+    pub lost: u64,
+    /// Frames that had left the datapath, and whose checksum or segments could not be made: the host's header was wrong.
+    pub unfinished: u64,
+}
+
+/// A frame that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastDrop {
+    /// Why: a place in [`DropReason::ALL`].
+    reason: u8,
+    /// Where it came in.
+    pub ingress: Ingress,
+    /// The virtual subnet it was refused in, if it came so far.
+    pub vsid: Option<Vsid>,
+    /// Its bytes.
+    pub length: u32,
+}
+
+impl LastDrop {
+    /// What is to be noted of a frame, if it was refused.
+    pub fn of(frame: &Frame<'_>, verdict: &Verdict<'_>) -> Option<Self> {
+        Some(Self {
+            reason: verdict.reason?.index() as u8,
+            ingress: frame.ingress,
+            vsid: verdict.vsid,
+            length: u32::try_from(frame.length).unwrap_or(u32::MAX),
+        })
+    }
+
+    /// Why it was refused; none if it was noted by a NIC that knows more reasons.
+    pub fn reason(&self) -> Option<DropReason> {
+        DropReason::ALL.get(usize::from(self.reason)).copied()
+    }
+}
+
+/// The frames that were refused last.
+#[derive(Debug, Default)]
+pub struct LastDrops {
+    noted: [Option<LastDrop>; 16],
+    /// How many there were. The next takes the place of that number.
+    total: usize,
+}
+
+impl LastDrops {
+    /// Nothing was refused yet.
+    pub const NONE: Self = Self {
+        noted: [None; 16],
+        total: 0,
+    };
+
+    /// Notes a frame, in the place of the one that was refused longest ago.
+    pub fn note(&mut self, drop: LastDrop) {
+        let next = self.total % self.noted.len();
+        if let Some(place) = self.noted.get_mut(next) {
+            *place = Some(drop);
+        }
+        self.total = self.total.wrapping_add(1);
+    }
+
+    /// From the last to the one before, and so on.
+    pub fn iter(&self) -> impl Iterator<Item = &LastDrop> {
+        let (later, earlier) = self.noted.split_at(self.total % self.noted.len());
+        later.iter().rev().chain(earlier.iter().rev()).flatten()
+    }
 }
 
 /// Everything that an [`Nve`] is stored in: two copies of a policy as [`StaticStorage`] describes it, and the counters and
@@ -79,13 +163,36 @@ impl<
         Nve {
             policies: Policies::new(first, second),
             worker: Worker::new(counters, (&mut self.limits[..]).into()),
+            last_drops: LastDrops::NONE,
+            nic: NicCounters::default(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::vec::Vec;
+
+    use netvirt_core::PortId;
+
     use super::*;
+
+    #[test]
+    fn the_last_drops_are_told_from_the_last_on() {
+        let drop = |length| LastDrop {
+            reason: 0,
+            ingress: Ingress::Port(PortId(0)),
+            vsid: None,
+            length,
+        };
+        let mut drops = LastDrops::NONE;
+        let told = |drops: &LastDrops| drops.iter().map(|drop| drop.length).collect::<Vec<_>>();
+        assert_eq!(told(&drops), []);
+        (0..3).for_each(|length| drops.note(drop(length)));
+        assert_eq!(told(&drops), [2, 1, 0]);
+        (3..40).for_each(|length| drops.note(drop(length)));
+        assert_eq!(told(&drops), (24..40).rev().collect::<Vec<_>>());
+    }
 
     #[test]
     fn an_edge_of_256_records_takes_little_memory() {

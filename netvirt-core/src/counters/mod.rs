@@ -6,13 +6,14 @@ use core::ops::Range;
 
 pub use event::{Event, Events};
 use managed::ManagedSlice;
+use serde::{Deserialize, Serialize};
 
 use crate::address::{PortId, Vsid};
 use crate::datapath::{DropReason, Frame, Ingress, Outcome, Replica, Verdict};
 use crate::policy::Policy;
 
 /// Frames and their bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tally {
     /// Frames.
     pub frames: u64,
@@ -40,7 +41,7 @@ impl Tally {
 }
 
 /// What became of the frames of a worker: received = the sum of all others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Totals {
     /// Frames given to the datapath.
     pub received: u64,
@@ -98,7 +99,7 @@ impl Totals {
 }
 
 /// What passed a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PortCounters {
     /// From the virtual machine.
     pub received: Tally,
@@ -118,7 +119,7 @@ impl PortCounters {
 }
 
 /// What was decided in a virtual subnet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SubnetCounters {
     /// Sent by machines of this host.
     pub sent: Tally,

@@ -1,5 +1,7 @@
 //! What the datapath is given.
 
+use serde::{Deserialize, Serialize};
+
 use super::reason::DropReason;
 use crate::address::{PortId, UplinkId};
 use crate::offload::Offload;
@@ -7,7 +9,7 @@ use crate::table::Cpu;
 use crate::wire::{self, Facts, Network};
 
 /// Where a frame came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ingress {
     /// From a virtual machine.
     Port(PortId),

@@ -14,7 +14,7 @@ use super::finish::can_be_cut;
 use super::framing::{HostLink, Origin};
 use super::news::News;
 use crate::header::{Kind, Repr};
-use crate::nve::Nve;
+use crate::nve::{LastDrop, NicCounters, Nve};
 use crate::outbox::{Decided, Egress, Exits, Outbox};
 use crate::rings::{Buffer, Queue};
 
@@ -39,23 +39,6 @@ impl fmt::Debug for Spread {
             .field("queues", &self.queues)
             .finish_non_exhaustive()
     }
-}
-
-/// What the NIC itself counted, beside what its [`Nve`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NicCounters {
-    /// Frames from the host whose header says nothing that this version knows.
-    pub malformed: u64,
-    /// Frames that the host had decided.
-    pub decided: u64,
-    /// Frames that the policy does not cover, handed to the host.
-    pub exceptions: u64,
-    /// Frames of the host's own and of the NIC's stack, and copies of them, that crossed the NIC.
-    pub bridged: u64,
-    /// Frames that were lost because a queue was full, or no buffer was left. Those of machines are counted by the [`Nve`].
-    pub lost: u64,
-    /// Frames that had left the datapath, and whose checksum or segments could not be made: the host's header was wrong.
-    pub unfinished: u64,
 }
 
 /// Both sides of the NIC.
@@ -205,6 +188,9 @@ impl<'b> Datapath<'_, 'b> {
         let policy = nve.policies.live();
         let worker = &mut nve.worker;
         worker.process_batch::<Portable>(policy, frames, &mut verdicts, now);
+        let refused = frames.iter().zip(&verdicts);
+        let refused = refused.filter_map(|(frame, verdict)| LastDrop::of(frame, verdict));
+        refused.for_each(|drop| nve.last_drops.note(drop));
         let mut heard: [Option<Punt>; BATCH] = array::from_fn(|_| None);
         let decided = batch.arrived.into_iter().flatten().zip(&verdicts);
         for ((arrived, verdict), heard) in decided.zip(&mut heard) {

@@ -44,11 +44,11 @@ use finish::Finisher;
 use framing::HostLink;
 use news::News;
 
-use crate::nve::Nve;
+use crate::nve::{NicCounters, Nve};
 use crate::outbox::{Held, Outbox, Waiting};
 use crate::rings::{Buffer, Queue, Rings};
 
-pub use datapath::{NicCounters, Spread};
+pub use datapath::Spread;
 pub use framing::Framing;
 
 /// Frames that wait for a side to take them.
@@ -248,7 +248,10 @@ where
             let nve = &mut *nve.borrow_mut();
             self.see_to_time(nve, now);
             let more = self.datapath.news.announce(nve, &mut self.datapath.outbox);
-            self.take_from_host(context, nve, now) | self.take_from_wire(context, nve, now) | more
+            let taken =
+                self.take_from_host(context, nve, now) | self.take_from_wire(context, nve, now);
+            nve.nic = self.datapath.counters;
+            taken | more
         });
         let exchanged = self.exchange_with_stack(context);
         self.send(context) | sent | taken | exchanged

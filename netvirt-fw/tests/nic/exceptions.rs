@@ -95,3 +95,25 @@ fn a_header_that_says_nonsense_is_counted_and_goes_nowhere() {
     assert_eq!(site.nic_counters().malformed, 2);
     assert!(site.wire.take_sent().is_empty() && site.told().is_empty());
 }
+
+#[test]
+fn a_nic_can_be_asked_which_frames_it_refused_last_and_what_it_counted() {
+    let network = Network::standard();
+    let mut site = Site::new(&network.changes(1));
+    let mut forged = network.datagram("blue a", "blue b", 0).frame();
+    forged[6..12].copy_from_slice(&[2, 0, 0, 0, 0, 99]);
+    site.machine_sends(0, &forged);
+    site.host_sends(&Repr::new(Kind::Decided(UplinkId(0))), &forged);
+    site.nve.lock(|nve| {
+        let nve = nve.borrow();
+        let noted: Vec<_> = nve.last_drops.iter().collect();
+        let [drop] = noted[..] else {
+            panic!("{noted:?}")
+        };
+        assert_eq!(drop.reason(), Some(DropReason::MacSpoof));
+        assert_eq!(drop.ingress, Ingress::Port(PortId(0)));
+        assert_eq!(drop.length as usize, forged.len());
+        assert_eq!(nve.nic, site.nic_counters());
+        assert_eq!(nve.nic.decided, 1);
+    });
+}
