@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::policy_file::HostPolicy;
 use crate::report::{Align, Table};
+use crate::worker::NicCounters;
 
 /// All counters of a switch. Its JSON keys come in the order of these fields.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,9 @@ pub struct CounterReport {
     /// Held frames that were sent when their next hop answered, where somebody counts them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub released: Option<u64>,
+    /// What passed between the switch and its offload NIC, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nic: Option<NicCounters>,
     /// Refused frames by reason, every reason in its own order.
     #[serde(serialize_with = "as_map", deserialize_with = "from_map")]
     pub reasons: Vec<(String, u64)>,
@@ -159,6 +163,7 @@ impl CounterReport {
             held: totals.held,
             dropped: totals.dropped,
             released,
+            nic: None,
             reasons: reasons
                 .map(|reason| (reason.name().to_owned(), counters.refused(*reason)))
                 .collect(),
@@ -182,7 +187,9 @@ impl fmt::Display for CounterReport {
         )?;
         let refused = listed(["refused because", "frames"], &self.reasons);
         let rare = listed(["beside these", "number"], &self.events);
-        for table in [refused, rare] {
+        let nic = self.nic.map(|nic| nic.named()).unwrap_or_default();
+        let nic = listed(["offload NIC", "frames"], &nic);
+        for table in [nic, refused, rare] {
             if !table.is_empty() {
                 writeln!(f, "{table}")?;
             }

@@ -27,7 +27,7 @@ pub struct DeciderArgs {
 
 pub enum Decider {
     /// What a policy file gives a host to do.
-    Policy(HostPolicy),
+    Policy(Box<HostPolicy>),
     /// A running switch.
     Switch(Client),
 }
@@ -35,7 +35,7 @@ pub enum Decider {
 impl DeciderArgs {
     pub fn decider(&self) -> Result<Decider, Failure> {
         if let (Some(file), Some(host)) = (&self.policy, &self.host) {
-            return Ok(Decider::Policy(policy::of_host(file, host)?));
+            return Ok(Decider::Policy(Box::new(policy::of_host(file, host)?)));
         }
         Ok(Decider::Switch(control::client(self.control.as_deref())?))
     }

@@ -39,7 +39,7 @@ pub enum HostError {
     NoWorker(io::Error),
     /// A worker may not run in real time.
     NoRealTime(io::Error),
-    /// The host's uplink would be another interface.
+    /// The host's uplink would be another interface, or lead to another NIC.
     OtherUplink,
     /// A worker has ended.
     WorkerGone,
@@ -101,7 +101,8 @@ impl fmt::Display for HostError {
                 "workers may not run in real time: {error}; run as root or with CAP_SYS_NICE, or start without --real-time"
             ),
             Self::OtherUplink => f.write_str(
-                "the interface of this host's uplink is another one than before: start the switch again with this file",
+                "the interface of this host's uplink, or the NIC behind it, is another one than before: \
+                 start the switch again with this file",
             ),
             Self::WorkerGone => f.write_str(
                 "a worker has ended because of an error that it logged; start the switch again",

@@ -45,7 +45,7 @@ use crate::memory::HostCapacity;
 use crate::policy_file::{HostPolicy, PolicyFile, PortInfo};
 use crate::scheduling::run_in_real_time;
 use crate::switch::Egress;
-use crate::worker::{Event, Forwarder, Stalls, WorkerHandle};
+use crate::worker::{Event, Forwarder, NicCounters, NicLink, Stalls, WorkerHandle};
 
 /// The only uplink that a host has so far.
 const UPLINK: UplinkId = UplinkId(0);
@@ -160,7 +160,13 @@ impl Host {
                     .map_err(HostError::NoRealTime)?;
             }
             let capture = capture.clone();
-            worker.ask(|worker| worker.set_capture(capture))?;
+            let nic = policy
+                .nic
+                .map(|nic| NicLink::new(UPLINK, nic.mac, policy.uplink_mac));
+            worker.ask(move |worker| {
+                worker.set_capture(capture);
+                worker.set_nic(nic);
+            })?;
             attach_sender(&worker, Egress::Uplink(UPLINK), queue.sender)?;
             attach_receiver(&worker, Ingress::Uplink(UPLINK), queue.receiver)?;
             workers.push(worker);
@@ -181,7 +187,11 @@ impl Host {
             unserved: Vec::new(),
             serves: false,
             lost: Lost::default(),
-            addresses: Addresses::new(options.duplicate_detection),
+            addresses: Addresses::new(match policy.nic {
+                None => options.duplicate_detection,
+                // They are the NIC's.
+                Some(_) => Duration::ZERO,
+            }),
             announcements: Announcements::default(),
             neighbours: Neighbours::default(),
             path_mtus: PathMtus::default(),
@@ -204,7 +214,10 @@ impl Host {
     pub fn prepare(&mut self, file: &PolicyFile) -> Result<u64, HostError> {
         self.abort();
         let policy = Arc::new(file.for_host_after(&self.policy.name, &self.policy.numbering)?);
-        if policy.uplink_interface != self.policy.uplink_interface {
+        let nic_of = |policy: &HostPolicy| policy.nic.map(|nic| nic.mac);
+        if policy.uplink_interface != self.policy.uplink_interface
+            || nic_of(&policy) != nic_of(&self.policy)
+        {
             return Err(HostError::OtherUplink);
         }
         let changes = policy.difference(&self.policy);
@@ -423,6 +436,21 @@ impl Host {
             }
         }
         Ok(counters)
+    }
+
+    /// What passed between all workers and the offload NIC, if there is one.
+    ///
+    /// # Errors
+    /// A worker has ended.
+    pub fn nic_counters(&self) -> Result<Option<NicCounters>, HostError> {
+        if self.policy.nic.is_none() {
+            return Ok(None);
+        }
+        let mut counters = NicCounters::default();
+        for worker in &self.workers {
+            counters.merge(&worker.ask(|worker| *worker.nic_counters())?);
+        }
+        Ok(Some(counters))
     }
 
     /// Frames of the provider network that were lost because the switch did not fetch them in time.

@@ -234,7 +234,11 @@ impl Host {
         }
     }
 
+    /// Says where an address is. What an offload NIC owns the NIC announces.
     fn send_announcement(&self, owned: &Owned) {
+        if self.policy.nic.is_some() {
+            return;
+        }
         self.send_if_any(Egress::Uplink(owned.uplink), |out| {
             owned.listener_report(out)
         });
@@ -262,6 +266,9 @@ impl Host {
 
     /// Tells switches that snoop which groups questions for our addresses go to.
     fn report_groups(&self) {
+        if self.policy.nic.is_some() {
+            return;
+        }
         for owned in self.policies().read().owned_addresses() {
             self.send_if_any(Egress::Uplink(owned.uplink), |out| {
                 owned.listener_report(out)

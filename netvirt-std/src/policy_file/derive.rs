@@ -119,6 +119,7 @@ impl<'m> Derivation<'m> {
                 .interface
                 .as_ref()
                 .map(|interface| interface.value.0.clone()),
+            nic: host.uplink.nic,
             numbering: self.numbering,
         }
     }

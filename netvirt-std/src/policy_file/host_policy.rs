@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use netvirt_core::policy::{Change, HostAddress, Location, Neighbour};
+use netvirt_core::policy::{Change, HostAddress, Location, Neighbour, Settings, Uncovered};
 use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
 
 use super::difference;
@@ -37,6 +37,17 @@ pub struct HostPolicy {
     pub uplink_mac: MacAddress,
     /// The network interface that is the uplink, if it was given; a running switch needs it.
     pub uplink_interface: Option<String>,
+    /// The NIC behind the uplink that does the datapath's work, if there is one.
+    pub nic: Option<OffloadNic>,
+}
+
+/// A NIC that runs the datapath for its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OffloadNic {
+    /// Its MAC address on the link to the host.
+    pub mac: MacAddress,
+    /// What it does with frames that its policy does not cover: the host has the whole policy.
+    pub uncovered: Uncovered,
 }
 
 /// A host as the operator knows it.
@@ -124,6 +135,21 @@ impl HostPolicy {
     /// The changes in the core's one encoding.
     pub fn encode(&self) -> Vec<u8> {
         encode(&self.changes)
+    }
+
+    /// The changes for an offload NIC of this host: the same, but that the NIC leaves to the host what it does not cover, if
+    /// the file says so.
+    pub fn changes_for_nic(&self) -> Vec<Change> {
+        let for_nic = |change: &Change| match (*change, self.nic) {
+            (Change::SetSettings(settings), Some(OffloadNic { uncovered, .. })) => {
+                Change::SetSettings(Settings {
+                    uncovered,
+                    ..settings
+                })
+            }
+            (other, _) => other,
+        };
+        self.changes.iter().map(for_nic).collect()
     }
 
     /// What turns the policy that the changes of `before` built into this one: one transaction, empty if nothing

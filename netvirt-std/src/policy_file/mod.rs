@@ -34,6 +34,7 @@
 //! | `[[physical-network.route]]` | `prefix`, `next-hop`, `metric`? `255` | a provider route |
 //! | `[[host]]` | `name` | |
 //! | | `uplink = { mac = "…", interface = "…" }` | the adapter to the provider network; `interface`? is needed only by a running switch |
+//! | | `uplink.nic = { mac = "…", uncovered = "to-host" }` | the adapter does the datapath's work: its MAC address on the link to the host; what it does with frames that its policy does not cover, `"to-host"` or `"drop"` |
 //! | | `addresses` | its provider addresses, each in a physical network |
 //! | | `neighbours`? `[]` | `{ address = "…", mac = "…" }`, next hops that need not be asked for |
 //! | `[[routing-domain]]` | `name` | one tenant's virtual network |
@@ -82,7 +83,8 @@ use std::sync::Arc;
 pub use allocate::{Assigned, allocate};
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity, Span};
 pub use host_policy::{
-    Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, PortInfo, SubnetInfo, UnknownHost,
+    Attachment, DomainInfo, HostInfo, HostPolicy, MachineInfo, OffloadNic, PortInfo, SubnetInfo,
+    UnknownHost,
 };
 pub use numbering::Numbering;
 

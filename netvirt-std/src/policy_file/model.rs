@@ -10,6 +10,7 @@ use netvirt_core::{
 use uuid::Uuid;
 
 use super::diagnostic::Span;
+use super::host_policy::OffloadNic;
 use super::reader::Located;
 use super::values::{
     AddressRange, AttachmentKind, InterfaceName, Name, NamespacePath, SubnetMethod,
@@ -66,6 +67,7 @@ pub(super) struct Host {
 pub(super) struct Uplink {
     pub(super) mac: Located<MacAddress>,
     pub(super) interface: Option<Located<InterfaceName>>,
+    pub(super) nic: Option<OffloadNic>,
 }
 
 #[derive(Debug, Clone)]

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use netvirt_core::limit::RateLimit;
-use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Settings};
+use netvirt_core::policy::{DscpPolicy, FlowIdPolicy, Settings, Uncovered};
 use netvirt_core::{HostId, MacAddress, Vsid};
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::diagnostic::{Diagnostic, Log, Span, suggestion};
+use super::host_policy::OffloadNic;
 use super::model::{
     GroupMapping, Host, Model, PeeringRule, PhysicalNetwork, Route, RoutingDomain, StaticNeighbour,
     Subnet, Uplink, VirtualMachine,
@@ -377,10 +378,13 @@ fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
         .and_then(|mut uplink| {
             let mac = uplink.required("mac");
             let interface = uplink.optional("interface");
+            let nic = uplink.table("nic", "offload NIC");
+            let nic = nic.and_then(read_offload_nic);
             uplink.finish();
             Some(Uplink {
                 mac: mac?,
                 interface,
+                nic,
             })
         });
     let addresses = table.required_list("addresses");
@@ -397,6 +401,16 @@ fn read_host(table: &mut TableReader<'_>, _: usize) -> Option<Host> {
         uplink: uplink?,
         addresses: addresses?,
         neighbours: neighbours.list,
+    })
+}
+
+fn read_offload_nic(mut table: TableReader<'_>) -> Option<OffloadNic> {
+    let mac = table.required::<MacAddress>("mac");
+    let uncovered = said_or(&mut table, "uncovered", Uncovered::Punt);
+    table.finish();
+    Some(OffloadNic {
+        mac: mac?.value,
+        uncovered,
     })
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use netvirt_core::policy::{EcnPolicy, Reception, RouterAdvertisements};
+use netvirt_core::policy::{EcnPolicy, Reception, RouterAdvertisements, Uncovered};
 use netvirt_core::{
     CustomerAddress, InvalidAddress, MacAddress, Prefix, ProviderAddress, ProviderGroup, VlanId,
     Vsid,
@@ -430,6 +430,13 @@ impl FromToml for EcnPolicy {
             value,
             &[("normal", Self::Normal), ("compatible", Self::Compatible)],
         )
+    }
+}
+
+impl FromToml for Uncovered {
+    const EXPECTED: &'static str = "\"to-host\" or \"drop\"";
+    fn from_toml(value: &DeValue<'_>) -> Result<Self, Refusal> {
+        word(value, &[("to-host", Self::Punt), ("drop", Self::Refuse)])
     }
 }
 

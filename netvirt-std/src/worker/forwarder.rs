@@ -8,15 +8,16 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use netvirt_core::counters::Counters;
-use netvirt_core::datapath::{Frame, Ingress, Verdict, Worker};
+use netvirt_core::datapath::{Frame, Ingress, Worker};
 use netvirt_core::policy::Neighbour;
 use rustix::io::Errno;
 
+use super::carrier::Carrier;
+use super::nic::{NicCounters, NicLink};
 use super::outbox::Outbox;
 use super::waiting::{Found, Pace, Waiting};
 use super::{Event, Job};
 use crate::capture::live::CaptureSender;
-use crate::cpu::HostCpu;
 use crate::device::{BATCH, Receiver, Sender};
 use crate::live::LivePolicy;
 use crate::switch::Egress;
@@ -32,15 +33,11 @@ const TIMER_SLACK: NonZeroU64 = NonZeroU64::new(1_000).unwrap();
 
 /// A worker's own state. Its public methods are what its owner can [ask](super::WorkerHandle::ask) for.
 pub struct Forwarder {
-    policies: Arc<LivePolicy>,
-    datapath: Worker<'static>,
     inlets: Vec<Option<Inlet>>,
-    outbox: Outbox,
+    carrier: Carrier,
     waiting: Waiting,
     mailbox: mpsc::Receiver<Job>,
     wake: Arc<OwnedFd>,
-    started: Instant,
-    stalls: Stalls,
     is_stopping: bool,
 }
 
@@ -81,15 +78,11 @@ impl Forwarder {
         let waiting = Waiting::new(Pace::default())?;
         waiting.add(wake.as_fd(), MAILBOX)?;
         Ok(Self {
-            policies,
-            datapath,
             inlets: Vec::new(),
-            outbox: Outbox::new(events),
+            carrier: Carrier::new(policies, datapath, Outbox::new(events)),
             waiting,
             mailbox,
             wake,
-            started: Instant::now(),
-            stalls: Stalls::default(),
             is_stopping: false,
         })
     }
@@ -112,7 +105,7 @@ impl Forwarder {
 
     /// Waits for frames or jobs, and sees to them. `last` is what the round before found; yields what this one did.
     fn round(&mut self, last: Found) -> io::Result<Found> {
-        let longest = self.outbox.holds_frames().then_some(HELD_CHECK);
+        let longest = self.carrier.outbox.holds_frames().then_some(HELD_CHECK);
         self.waiting.wait(last, longest)?;
         let mut step = Instant::now();
         let mut found = Found::default();
@@ -125,12 +118,11 @@ impl Forwarder {
                     found.is_more |= frames == BATCH;
                 }
             }
-            step = self.stalls.end_step(step);
+            step = self.carrier.stalls.end_step(step);
         }
-        if self.outbox.holds_frames() {
-            let now = self.now();
-            self.outbox.look_at_held(self.datapath.counters_mut(), now);
-            self.stalls.end_step(step);
+        if self.carrier.outbox.holds_frames() {
+            self.carrier.look_at_held();
+            self.carrier.stalls.end_step(step);
         }
         Ok(found)
     }
@@ -174,9 +166,6 @@ impl Forwarder {
         else {
             return;
         };
-        let before = Instant::now();
-        let policy = self.policies.read();
-        self.stalls.policy = self.stalls.policy.max(before.elapsed());
         let mut frames = [Frame::whole(*ingress, &[]); BATCH];
         let frames = &mut frames[..count];
         for (number, frame) in frames.iter_mut().enumerate() {
@@ -185,28 +174,17 @@ impl Forwarder {
             frame.length = received.bytes.len();
             frame.offload = received.offload;
         }
-        let mut verdicts = [Verdict::UNDECIDED; BATCH];
-        let verdicts = &mut verdicts[..count];
-        let now = self.now();
-        self.datapath.process_batch::<HostCpu>(
-            &policy,
-            frames,
-            verdicts,
-            Duration::from_nanos(now),
-        );
-        self.outbox
-            .carry_out(&policy, frames, verdicts, self.datapath.counters_mut(), now);
+        match (self.carrier.outbox.nic, *ingress) {
+            (None, _) => self.carrier.decide(frames),
+            (Some(link), Ingress::Port(port)) => self.carrier.hand_over(&link, port, frames),
+            (Some(_), Ingress::Uplink(_)) => self.carrier.take_back(frames),
+        }
     }
 
     fn give_back(&mut self, number: usize) {
         if let Some(Some(inlet)) = self.inlets.get_mut(number) {
             inlet.receiver.release();
         }
-    }
-
-    /// Nanoseconds.
-    fn now(&self) -> u64 {
-        self.started.elapsed().as_nanos() as u64
     }
 
     /// Carries frames of this device from now on.
@@ -275,37 +253,47 @@ impl Forwarder {
         egress: Egress,
         sender: Box<dyn Sender>,
     ) -> Option<Box<dyn Sender>> {
-        self.outbox.senders.insert(egress, sender)
+        self.carrier.outbox.senders.insert(egress, sender)
     }
 
     /// Nothing leaves there any more.
     pub fn remove_sender(&mut self, egress: Egress) -> Option<Box<dyn Sender>> {
-        self.outbox.senders.remove(egress)
+        self.carrier.outbox.senders.remove(egress)
     }
 
     /// Sends a frame of the switch's own. What is lost is not told: whoever asks or announces does so again.
     pub fn send(&mut self, egress: Egress, frame: &[u8]) {
-        let _ = self.outbox.send(egress, frame);
+        let _ = self.carrier.outbox.send(egress, frame);
     }
 
     /// Sends what waited for this next hop.
     pub fn release(&mut self, neighbour: &Neighbour) {
-        self.outbox.release(neighbour, self.datapath.counters_mut());
+        self.carrier.release(neighbour);
     }
 
     /// What this worker counted.
     pub const fn counters(&self) -> &Counters<'static> {
-        self.datapath.counters()
+        self.carrier.datapath.counters()
     }
 
     /// The longest stalls since they were last taken.
     pub fn take_stalls(&mut self) -> Stalls {
-        std::mem::take(&mut self.stalls)
+        std::mem::take(&mut self.carrier.stalls)
     }
 
     /// Shows frames to a capture, or to none.
     pub fn set_capture(&mut self, capture: Option<CaptureSender>) {
-        self.outbox.capture = capture;
+        self.carrier.outbox.capture = capture;
+    }
+
+    /// Hands frames of machines to an offload NIC behind the uplink from now on, or decides all of them here.
+    pub const fn set_nic(&mut self, nic: Option<NicLink>) {
+        self.carrier.outbox.nic = nic;
+    }
+
+    /// What passed between this worker and the offload NIC.
+    pub const fn nic_counters(&self) -> &NicCounters {
+        &self.carrier.nic_counters
     }
 
     /// Changes when the worker looks for frames.

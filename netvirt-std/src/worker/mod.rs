@@ -3,7 +3,9 @@
 //! Nothing is shared on the way of a packet but the policy, which is read. Whoever controls the switch talks to a worker
 //! through its [`WorkerHandle`]: work for the worker is put into its mailbox and done between two batches.
 
+mod carrier;
 mod forwarder;
+mod nic;
 mod outbox;
 mod senders;
 mod waiting;
@@ -20,6 +22,7 @@ use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 use rustix::event::{EventfdFlags, eventfd};
 
 pub use forwarder::{Forwarder, Stalls};
+pub use nic::{NicCounters, NicLink};
 pub use waiting::Pace;
 
 use crate::live::LivePolicy;

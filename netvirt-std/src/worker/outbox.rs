@@ -9,18 +9,28 @@ use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{Neighbour, NextHop, Policy};
 use netvirt_core::proxy::Reply;
+use netvirt_fw::header::LINK_LEN;
 
 use super::Event;
+use super::nic::NicLink;
 use super::senders::Senders;
 use crate::capture::live::CaptureSender;
 use crate::device::{BATCH, Capabilities, Outgoing};
 use crate::held::{HeldFrame, HeldFrames};
 use crate::switch::{Egress, Sent, answer, solicitation};
 
+/// An offload NIC does whatever is left to be done.
+const NIC_CAPABILITIES: Capabilities = Capabilities {
+    checksum: true,
+    segmentation: true,
+};
+
 /// Where everything leaves a worker.
 pub(super) struct Outbox {
     pub senders: Senders,
     pub capture: Option<CaptureSender>,
+    /// The uplink leads to an offload NIC, which wants to know that a frame was decided here.
+    pub nic: Option<NicLink>,
     held: HeldFrames,
     events: Box<dyn Fn(Event) + Send>,
     /// The new fronts of a batch: one a frame, and more for what leaves in pieces.
@@ -58,8 +68,40 @@ struct Batch<'b, 'f, 'p> {
 /// Rooms that stay when a batch is done.
 #[derive(Debug, Default)]
 struct Fronts {
-    rooms: Vec<[u8; DETACHED_ROOM]>,
+    rooms: Vec<Room>,
     used: usize,
+}
+
+/// Room for the front of a frame, and for what an offload NIC is told before it.
+#[derive(Debug)]
+struct Room {
+    bytes: [u8; LINK_LEN + DETACHED_ROOM],
+    begins: usize,
+}
+
+impl Room {
+    const EMPTY: Self = Self {
+        bytes: [0; LINK_LEN + DETACHED_ROOM],
+        begins: LINK_LEN,
+    };
+
+    fn front(&self) -> &[u8; DETACHED_ROOM] {
+        self.bytes.last_chunk().unwrap()
+    }
+
+    fn front_mut(&mut self) -> &mut [u8; DETACHED_ROOM] {
+        self.bytes.last_chunk_mut().unwrap()
+    }
+
+    /// The front, which always begins where its room does, and what stands before it.
+    fn whole(&self, front: &Range<usize>) -> &[u8] {
+        &self.bytes[self.begins..LINK_LEN + front.end]
+    }
+
+    fn put_before(&mut self, link: &[u8; LINK_LEN]) {
+        self.bytes[..LINK_LEN].copy_from_slice(link);
+        self.begins = 0;
+    }
 }
 
 impl Fronts {
@@ -67,8 +109,9 @@ impl Fronts {
     fn next(&mut self) -> usize {
         let room = self.used;
         if room == self.rooms.len() {
-            self.rooms.push([0; DETACHED_ROOM]);
+            self.rooms.push(Room::EMPTY);
         }
+        self.rooms[room].begins = LINK_LEN;
         self.used += 1;
         room
     }
@@ -79,6 +122,7 @@ impl Outbox {
         Self {
             senders: Senders::default(),
             capture: None,
+            nic: None,
             held: HeldFrames::default(),
             events: Box::new(events),
             fronts: Fronts::default(),
@@ -117,6 +161,46 @@ impl Outbox {
             }
         }
         self.depart(batch, counters);
+    }
+
+    /// Hands frames to the ports that an offload NIC found for them. Yields how many were lost.
+    pub fn deliver(&mut self, ports: &[PortId], frames: &[Frame<'_>]) -> u64 {
+        let mut lost = 0;
+        for (number, (port, frame)) in ports.iter().zip(frames).enumerate() {
+            let mut departure = Departure::of(number, Egress::Port(*port), false);
+            departure.rest = 0..frame.window.len();
+            departure.offload = frame.offload;
+            departure.room = self.fronts.next();
+            let sender = self.senders.get_mut(departure.egress);
+            let finished = sender.is_some_and(|sender| {
+                let room = self.fronts.rooms[departure.room].front_mut();
+                let capabilities = sender.capabilities();
+                departure.finish(room, frame, capabilities).is_ok()
+            });
+            match finished {
+                true => self.departures.push(departure),
+                false => lost += 1,
+            }
+        }
+        self.send_ready(frames, |_| lost += 1);
+        lost
+    }
+
+    /// Hands frames of a machine to the offload NIC as they are. Yields how many were lost.
+    pub fn hand_over(&mut self, link: &NicLink, port: PortId, frames: &[Frame<'_>]) -> u64 {
+        let Some(sender) = self.senders.get_mut(Egress::Uplink(link.uplink)) else {
+            return frames.len() as u64;
+        };
+        let mut fronts = [[0; LINK_LEN]; BATCH];
+        let mut outgoing = [Outgoing::whole(&[]); BATCH];
+        for ((front, place), frame) in fronts.iter_mut().zip(&mut outgoing).zip(frames) {
+            *front = link.hand_over(port, frame.offload);
+            place.front = front;
+            place.rest = frame.window;
+        }
+        let outgoing = &mut outgoing[..frames.len()];
+        sender.send(outgoing);
+        outgoing.iter().filter(|sent| sent.is_lost).count() as u64
     }
 
     fn came(&self, frame: &Frame<'_>, refused: Option<DropReason>) {
@@ -214,28 +298,46 @@ impl Outbox {
         edit: &Edit<'_>,
         frame: &Frame<'_>,
     ) -> Result<(), DropReason> {
+        let is_nic = self.link_of(departure.egress).is_some();
         let sender = self.senders.get_mut(departure.egress);
         let sender = sender.ok_or(DropReason::PortFull)?;
         let capabilities = match edit.fragmentation {
+            None if is_nic => NIC_CAPABILITIES,
             None => sender.capabilities(),
             // No device takes work over that spans fragments.
             Some(_) => Capabilities::default(),
         };
         self.edit(&mut departure, edit, frame, capabilities)?;
         match edit.fragmentation {
-            None => self.departures.push(departure),
+            None => self.ready(departure),
             Some(_) => {
-                let pieces = self.cut(edit, &departure)?;
-                self.departures.extend(pieces);
+                for piece in self.cut(edit, &departure)? {
+                    self.ready(piece);
+                }
             }
         }
         Ok(())
     }
 
+    /// Lets a frame leave with its batch. An offload NIC is told what is left to be done to it.
+    fn ready(&mut self, mut departure: Departure) {
+        if let Some(link) = self.link_of(departure.egress) {
+            let offload = std::mem::take(&mut departure.offload);
+            self.fronts.rooms[departure.room].put_before(&link.decided(offload));
+        }
+        self.departures.push(departure);
+    }
+
+    /// The link to the offload NIC, if there is one and it leads there.
+    fn link_of(&self, egress: Egress) -> Option<NicLink> {
+        self.nic
+            .filter(|link| egress == Egress::Uplink(link.uplink))
+    }
+
     /// The fragments of a packet.
     #[cold]
     fn cut(&mut self, edit: &Edit<'_>, whole: &Departure) -> Result<Vec<Departure>, DropReason> {
-        let front = self.fronts.rooms[whole.room];
+        let front = *self.fronts.rooms[whole.room].front();
         let detached = Detached {
             header: whole.front.clone(),
             payload: whole.rest.clone(),
@@ -246,7 +348,7 @@ impl Outbox {
             .ok_or(DropReason::NoHeadroom)?;
         loop {
             let room = self.fronts.next();
-            let Some(piece) = fragments.next_into(&mut self.fronts.rooms[room]) else {
+            let Some(piece) = fragments.next_into(self.fronts.rooms[room].front_mut()) else {
                 return Ok(pieces);
             };
             pieces.push(Departure {
@@ -267,7 +369,7 @@ impl Outbox {
         capabilities: Capabilities,
     ) -> Result<(), DropReason> {
         departure.room = self.fronts.next();
-        let room = &mut self.fronts.rooms[departure.room];
+        let room = self.fronts.rooms[departure.room].front_mut();
         let detached = edit
             .detach(frame.window, room)
             .map_err(|_| DropReason::NoHeadroom)?;
@@ -282,6 +384,19 @@ impl Outbox {
 
     /// Sends what is ready, device by device in the order of the batch.
     fn depart(&mut self, batch: Batch<'_, '_, '_>, counters: &mut Counters<'_>) {
+        self.send_ready(batch.frames, |departure| {
+            let number = departure.number;
+            let (frame, verdict) = (&batch.frames[number], &batch.verdicts[number]);
+            if departure.is_copy {
+                counters.lost_copy(frame, departure.port());
+            } else {
+                counters.lost(frame, verdict, DropReason::PortFull);
+            }
+        });
+    }
+
+    /// The same, telling which frames are lost.
+    fn send_ready(&mut self, frames: &[Frame<'_>], mut lost: impl FnMut(&Departure)) {
         // A frame that is lost in part is lost once.
         let mut is_counted = false;
         let runs = self
@@ -292,8 +407,8 @@ impl Outbox {
             let mut outgoing = [Outgoing::whole(&[]); BATCH];
             for (place, departure) in outgoing.iter_mut().zip(run) {
                 *place = Outgoing {
-                    front: &self.fronts.rooms[departure.room][departure.front.clone()],
-                    rest: &batch.frames[departure.number].window[departure.rest.clone()],
+                    front: self.fronts.rooms[departure.room].whole(&departure.front),
+                    rest: &frames[departure.number].window[departure.rest.clone()],
                     offload: departure.offload,
                     is_lost: false,
                 };
@@ -310,15 +425,8 @@ impl Outbox {
                     }
                     continue;
                 }
-                let number = departure.number;
-                let (frame, verdict) = (&batch.frames[number], &batch.verdicts[number]);
-                if std::mem::replace(&mut is_counted, true) {
-                    continue;
-                }
-                if departure.is_copy {
-                    counters.lost_copy(frame, departure.port());
-                } else {
-                    counters.lost(frame, verdict, DropReason::PortFull);
+                if !std::mem::replace(&mut is_counted, true) {
+                    lost(departure);
                 }
             }
         }
@@ -341,8 +449,14 @@ impl Outbox {
 
     /// Sends a frame that lies in one piece.
     pub fn send(&mut self, egress: Egress, bytes: &[u8]) -> Result<(), DropReason> {
+        let link = self.link_of(egress);
+        let link = link.map(|link| link.decided(Offload::NONE));
         let sender = self.senders.get_mut(egress).ok_or(DropReason::PortFull)?;
-        let mut frame = [Outgoing::whole(bytes)];
+        let mut frame = [Outgoing {
+            front: link.as_ref().map_or(&[], |link| &link[..]),
+            rest: bytes,
+            ..Outgoing::whole(&[])
+        }];
         sender.send(&mut frame);
         if frame[0].is_lost {
             return Err(DropReason::PortFull);
@@ -370,7 +484,7 @@ impl Outbox {
             Some(_) => self.cut(edit, &departure)?,
         };
         let whole = |piece: Departure| {
-            let front = &self.fronts.rooms[piece.room][piece.front];
+            let front = &self.fronts.rooms[piece.room].front()[piece.front];
             Sent::whole(egress, [front, &frame.window[piece.rest]].concat())
         };
         let pieces = pieces.into_iter().map(whole).collect();

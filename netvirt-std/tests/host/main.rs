@@ -2,6 +2,8 @@
 
 mod devices;
 mod network;
+mod nic;
+mod offloaded;
 mod replication;
 mod running;
 #[path = "../support/mod.rs"]

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use netvirt_std::policy_file::{Attachment, HostPolicy, PolicyFile, PortInfo};
+use netvirt_core::policy::Uncovered;
+use netvirt_std::policy_file::{Attachment, HostPolicy, OffloadNic, PolicyFile, PortInfo};
 
 use crate::{THREE_TENANTS, WHOLE, edited};
 
@@ -37,6 +38,25 @@ fn a_port_says_which_interface_it_is_and_where() {
         (Some("eth0"), &tap("/run/netns/orange-3")),
     ];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn an_uplink_says_which_nic_is_behind_it_and_what_becomes_of_what_that_does_not_cover() {
+    assert_eq!(host_3(WHOLE).nic, None);
+    for (said, uncovered) in [
+        ("", Uncovered::Punt),
+        (", uncovered = \"to-host\"", Uncovered::Punt),
+        (", uncovered = \"drop\"", Uncovered::Refuse),
+    ] {
+        let nic = format!("nic = {{ mac = \"02:00:00:00:0f:01\"{said} }}");
+        let text = edited(
+            WHOLE,
+            "interface = \"eth1\"",
+            &format!("interface = \"eth1\", {nic}"),
+        );
+        let mac = "02:00:00:00:0f:01".parse().unwrap();
+        assert_eq!(host_3(&text).nic, Some(OffloadNic { mac, uncovered }));
+    }
 }
 
 #[test]

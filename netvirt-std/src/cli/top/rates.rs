@@ -312,6 +312,7 @@ mod tests {
                 held: 0,
                 dropped,
                 released: None,
+                nic: None,
                 reasons: reasons
                     .iter()
                     .map(|(reason, frames)| ((*reason).to_owned(), *frames))

@@ -174,6 +174,7 @@ mod tests {
                 held: 0,
                 dropped: 0,
                 released: None,
+                nic: None,
                 reasons: vec![("no_record".to_owned(), frames)],
                 events: vec![("errors_sent".to_owned(), frames)],
                 ports: vec![PortCount {

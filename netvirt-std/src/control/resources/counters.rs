@@ -18,11 +18,13 @@ pub(in crate::control) async fn answer(
     let filter = filter_of::<SubnetCount>(parameters)?;
     let report = aside(move || {
         let counters = access.ask(|host| host.counters())??;
+        let nic = access.ask(|host| host.nic_counters())??;
         let (mut report, names) = access.look(|names, policy| {
             // Who sends what was held does not count it.
             let report = CounterReport::new(&counters, policy, names, None);
             (report, names.clone())
         })?;
+        report.nic = nic;
         report.subnets.retain(|subnet| filter.takes(subnet));
         let chosen: HashSet<u32> = report.subnets.iter().map(|subnet| subnet.vsid).collect();
         let mut ports = names.ports.iter();

@@ -35,7 +35,12 @@ pub const RULES: &[Rule] = &[
             Breach {
                 old: "uplink = { mac",
                 new: "uplink = { speed = 10, mac",
-                told: "36:12 `speed` is not a key of this uplink; choose one of: interface, mac",
+                told: "36:12 `speed` is not a key of this uplink; choose one of: interface, mac, nic",
+            },
+            Breach {
+                old: "uplink = { mac",
+                new: "uplink = { nic = { mac = \"02:00:00:00:0f:01\", speed = 10 }, mac",
+                told: "36:47 `speed` is not a key of this offload NIC; choose one of: mac, uncovered",
             },
             Breach {
                 old: "mtu = 1600\n\
@@ -129,6 +134,12 @@ pub const RULES: &[Rule] = &[
                 \"06:06:00:00:00:05\"",
             },
             Breach {
+                old: "uplink = { mac",
+                new: "uplink = { nic = { uncovered = \"drop\" }, mac",
+                told: "36:18 this offload NIC lacks `mac`; add `mac = …`: a MAC address such as \
+                \"06:06:00:00:00:05\"",
+            },
+            Breach {
                 old: "address = \"192.168.4.22\", ",
                 new: "",
                 told: "38:15 this neighbour lacks `address`; add `address = …`: a provider address such \
@@ -208,6 +219,11 @@ pub const RULES: &[Rule] = &[
                 old: "uplink = { mac = \"02:00:00:00:00:0b\" }",
                 new: "uplink = \"eth1\"",
                 told: "36:10 expected { mac = \"…\" }, found a string",
+            },
+            Breach {
+                old: "uplink = { mac",
+                new: "uplink = { nic = { mac = \"02:00:00:00:0f:01\", uncovered = \"punt\" }, mac",
+                told: "36:59 \"punt\" means nothing here: choose \"to-host\" or \"drop\"",
             },
             Breach {
                 old: "[settings]",
