@@ -2,6 +2,7 @@
 //!
 //! None of it is netvirt: the tests measure with tools of their own.
 
+pub mod board;
 pub mod inbox;
 pub mod namespace;
 pub mod tap;

@@ -110,13 +110,17 @@ impl<const N: usize> Net<N> {
         self.mac
     }
 
-    /// Quiets the line, and says whether a queue had raised it.
-    fn acknowledge(&mut self) -> bool {
-        let status = self.transport.ack_interrupt();
-        if status.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
+    /// Quiets the line, and says whether a queue had raised it. Whoever waits for the link is woken if it has changed.
+    fn acknowledge(&mut self, cx: &mut Context<'_>) -> bool {
+        let raised = self.transport.ack_interrupt();
+        if raised.contains(InterruptStatus::DEVICE_CONFIGURATION_INTERRUPT) {
+            let was_up = self.is_up;
             self.read_status();
+            if self.is_up != was_up {
+                cx.waker().wake_by_ref();
+            }
         }
-        status.contains(InterruptStatus::QUEUE_INTERRUPT)
+        raised.contains(InterruptStatus::QUEUE_INTERRUPT)
     }
 
     fn read_status(&mut self) {
@@ -170,7 +174,7 @@ impl<const N: usize> Rings<'static> for Net<N> {
         if !self.take_frames(frames) {
             self.interrupt.register(cx.waker());
             // What raised the line is looked at now, for it will not be raised again for that.
-            if self.acknowledge() {
+            if self.acknowledge(cx) {
                 self.take_frames(frames);
                 if self.transmit.is_ready() {
                     cx.waker().wake_by_ref();
@@ -184,7 +188,7 @@ impl<const N: usize> Rings<'static> for Net<N> {
         self.take_sent(pool);
         if self.transmit.room() == 0 {
             self.interrupt.register(cx.waker());
-            if self.acknowledge() {
+            if self.acknowledge(cx) {
                 self.take_sent(pool);
                 if self.receive.is_ready() {
                     cx.waker().wake_by_ref();
@@ -213,7 +217,7 @@ impl<const N: usize> Rings<'static> for Net<N> {
 
     fn is_up(&mut self, cx: &mut Context<'_>) -> bool {
         self.interrupt.register(cx.waker());
-        if !self.is_up && self.acknowledge() {
+        if !self.is_up && self.acknowledge(cx) {
             cx.waker().wake_by_ref();
         }
         self.is_up
