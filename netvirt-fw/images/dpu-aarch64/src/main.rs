@@ -7,14 +7,13 @@ mod config;
 use core::future;
 use core::task::{Context, Poll};
 
-use board::{PacketMemory, fail, interrupts, spawn};
+use board::{PacketMemory, fail, spawn};
 use defmt::info;
 use embassy_executor::Spawner;
 use netvirt_fw::rings::{Buffer, Queue, Rings};
 use static_cell::{ConstStaticCell, StaticCell};
 use virtio::net::{self, Net, SharedQueues};
-use virtio::queue::Shared;
-use virtio::{Device, entropy};
+use virtio::{Unusable, entropy, virt};
 
 board::entry!(main);
 
@@ -29,43 +28,23 @@ fn main(spawner: Spawner) {
     static WIRE: ConstStaticCell<SharedQueues<{ config::RING }>> =
         ConstStaticCell::new(SharedQueues::new());
 
-    let seed = random();
+    let seed = ready(virt::find(config::ENTROPY, entropy::KIND).and_then(entropy::draw));
     info!("seed {=[u8]:02x}", seed);
-    let host = side("host", config::HOST, HOST.take());
-    let wire = side("wire", config::WIRE, WIRE.take());
-    let pool = pool();
-    spawn(spawner, forward(host, wire, pool));
+    let host = side(config::HOST, HOST.take());
+    let wire = side(config::WIRE, WIRE.take());
+    spawn(spawner, forward(host, wire, pool()));
 }
 
 /// The device of one side.
-fn side(name: &str, bus: usize, shared: &'static mut SharedQueues<{ config::RING }>) -> Side {
-    // SAFETY: here are the registers of a virtio bus, and each bus is given out once.
-    let device = unsafe { Device::find(config::virtio(bus), config::VIRTIO_LENGTH, net::KIND) };
-    let Some(interrupt) = interrupts::enable(config::line(bus)) else {
-        fail("no place for an interrupt line");
-    };
-    match device.and_then(|device| Net::new(device, shared, interrupt, config::LONGEST_FRAME)) {
-        Ok(side) => {
-            info!("{=str} {=[u8; 6]:02x}", name, side.mac().0);
-            side
-        }
-        Err(why) => fail(why.as_str()),
-    }
+fn side(bus: usize, shared: &'static mut SharedQueues<{ config::RING }>) -> Side {
+    let device = virt::find(bus, net::KIND);
+    ready(device.and_then(|device| Net::new(device, shared, config::LONGEST_FRAME)))
 }
 
-fn random() -> &'static [u8] {
-    static SHARED: ConstStaticCell<Shared<1>> = ConstStaticCell::new(Shared::new());
-    static BYTES: ConstStaticCell<[u8; 32]> = ConstStaticCell::new([0; 32]);
-    // SAFETY: here are the registers of a virtio bus, and each bus is given out once.
-    let device = unsafe {
-        Device::find(
-            config::virtio(config::ENTROPY),
-            config::VIRTIO_LENGTH,
-            entropy::KIND,
-        )
-    };
-    match device.and_then(|device| entropy::draw(device, SHARED.take(), BYTES.take())) {
-        Ok(bytes) => bytes,
+#[track_caller]
+fn ready<T>(device: Result<T, Unusable>) -> T {
+    match device {
+        Ok(device) => device,
         Err(why) => fail(why.as_str()),
     }
 }

@@ -1,29 +1,19 @@
 //! What is soldered and what is chosen.
 
-/// Where the virtio devices are: QEMU's `virtio-mmio-bus.N`.
-pub const fn virtio(bus: usize) -> usize {
-    0x1000_1000 + bus * VIRTIO_LENGTH
-}
-/// Bytes of the registers of one.
-pub const VIRTIO_LENGTH: usize = 0x1000;
+use netvirt_fw::rings::Buffer;
 
-/// The interrupt line of the device at a virtio bus.
-pub const fn line(bus: usize) -> u32 {
-    1 + bus as u32
-}
-
-/// The bus of the device towards the host.
+/// The virtio bus with the device towards the host.
 pub const HOST: usize = 0;
-/// The bus of the device towards the provider network.
+/// The virtio bus with the device towards the provider network.
 pub const WIRE: usize = 1;
-/// The bus of the source of entropy.
+/// The virtio bus with the source of entropy.
 pub const ENTROPY: usize = 2;
 
 /// Frames that wait in each direction on each side.
 pub const RING: usize = 32;
 /// Bytes of a buffer: the room in front, and the longest frame.
 pub const BUFFER: usize = 2048;
-/// Buffers: both rings of both sides can be full.
+/// Buffers: the rings of both sides can be full.
 pub const BUFFERS: usize = 4 * RING;
 /// Bytes of the longest frame that both links carry, with Ethernet's header.
-pub const LONGEST_FRAME: usize = BUFFER - netvirt_fw::rings::Buffer::HEADROOM;
+pub const LONGEST_FRAME: usize = BUFFER - Buffer::HEADROOM;

@@ -2,6 +2,7 @@
 
 use core::hint;
 
+use static_cell::ConstStaticCell;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 
 use crate::queue::{Lent, Queue, Shared};
@@ -10,35 +11,42 @@ use crate::{Device, Unusable};
 /// The kind of the device.
 pub const KIND: DeviceType = DeviceType::EntropySource;
 
-/// Waits for as many random bytes as `memory` is long.
+/// Bytes that are drawn.
+pub const LENGTH: usize = 32;
+
+/// Waits for random bytes. There is one device, which is asked once: as the seed of all that is to be random until the next
+/// reset.
 ///
 /// # Errors
 /// Why the device cannot be used.
-pub fn draw(
-    mut device: Device,
-    shared: &'static mut Shared<1>,
-    memory: &'static mut [u8],
-) -> Result<&'static mut [u8], Unusable> {
+pub fn draw(mut device: Device) -> Result<[u8; LENGTH], Unusable> {
+    static SHARED: ConstStaticCell<Shared<1>> = ConstStaticCell::new(Shared::new());
+    static MEMORY: ConstStaticCell<[u8; LENGTH]> = ConstStaticCell::new([0; LENGTH]);
+    let (Some(shared), Some(bytes)) = (SHARED.try_take(), MEMORY.try_take()) else {
+        return Err(Unusable::Queue);
+    };
     device.begin(0)?;
     let transport = &mut device.transport;
     let mut queue = Queue::new(transport, 0, shared)?;
     transport.finish_init();
-    let (mut memory, mut drawn) = (memory, 0);
-    while drawn < memory.len() {
-        let rest = drawn..memory.len();
-        queue
-            .lend(memory, rest, Lent::ToWrite)
-            .map_err(|_| Unusable::Queue)?;
+    let (mut memory, mut drawn): (&mut [u8], usize) = (bytes, 0);
+    while drawn < LENGTH {
+        let lent = queue.lend(memory, drawn..LENGTH, Lent::ToWrite);
+        lent.map_err(|_| Unusable::Queue)?;
         queue.ring_doorbell(transport);
         let written;
-        (memory, written) = loop {
-            match queue.take_back() {
-                Some(taken) => break taken,
-                None => hint::spin_loop(),
-            }
-        };
+        (memory, written) = wait_for(|| queue.take_back());
         drawn = drawn.saturating_add(written);
     }
     transport.set_status(DeviceStatus::empty());
-    Ok(memory)
+    Ok(*memory.first_chunk().ok_or(Unusable::Queue)?)
+}
+
+fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
+    loop {
+        match look() {
+            Some(found) => return found,
+            None => hint::spin_loop(),
+        }
+    }
 }

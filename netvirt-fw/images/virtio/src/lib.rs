@@ -5,6 +5,7 @@
 //! | [`queue`] | the split virtqueue: buffers lent to a device and given back |
 //! | [`net`] | a network device as [`netvirt_fw::rings::Rings`]: batches, in place, one doorbell each |
 //! | [`entropy`] | random bytes |
+//! | [`virt`] | where QEMU's `virt` boards have them |
 //!
 //! Memory is what its address says (no MMU that moves it), and devices see it as the processor does.
 #![no_std]
@@ -12,8 +13,9 @@
 pub mod entropy;
 pub mod net;
 pub mod queue;
+#[cfg(any(target_arch = "aarch64", target_arch = "riscv32"))]
+pub mod virt;
 
-use core::fmt;
 use core::ptr::{self, NonNull};
 
 use virtio_drivers::transport::mmio::{MmioTransport, MmioVersion};
@@ -24,6 +26,7 @@ const VERSION_1: u64 = 1 << 32;
 /// A device that was found and is not used yet.
 pub struct Device {
     transport: MmioTransport<'static>,
+    line: u32,
 }
 
 /// Why a device cannot be used.
@@ -37,12 +40,8 @@ pub enum Unusable {
     Queue,
     /// It does not tell what it is.
     Configuration,
-}
-
-impl fmt::Display for Unusable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
+    /// No task more can wait for an interrupt line.
+    Line,
 }
 
 impl Unusable {
@@ -53,26 +52,32 @@ impl Unusable {
             Self::Features => "the virtio device refuses the features offered",
             Self::Queue => "the virtio device has shorter queues",
             Self::Configuration => "the virtio device has no configuration",
+            Self::Line => "too many interrupt lines",
         }
     }
 }
 
 impl Device {
-    /// Looks for a device of a kind behind the registers at an address.
+    /// Looks for a device of a kind behind the registers at an address, which raises an interrupt line.
     ///
     /// # Safety
     /// There is room for a virtio device, `length` bytes long, that nothing else uses.
     ///
     /// # Errors
     /// [`Unusable::Absent`]
-    pub unsafe fn find(address: usize, length: usize, kind: DeviceType) -> Result<Self, Unusable> {
+    pub unsafe fn find(
+        address: usize,
+        length: usize,
+        line: u32,
+        kind: DeviceType,
+    ) -> Result<Self, Unusable> {
         let registers = NonNull::new(ptr::with_exposed_provenance_mut(address));
         let registers = registers.ok_or(Unusable::Absent)?;
         // SAFETY: as the caller promises.
         let transport = unsafe { MmioTransport::new(registers, length) };
         let transport = transport.map_err(|_| Unusable::Absent)?;
         match transport.version() == MmioVersion::Modern && transport.device_type() == kind {
-            true => Ok(Self { transport }),
+            true => Ok(Self { transport, line }),
             false => Err(Unusable::Absent),
         }
     }

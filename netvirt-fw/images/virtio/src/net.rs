@@ -2,6 +2,7 @@
 
 use core::task::Context;
 
+use board::interrupts;
 use embassy_sync::waitqueue::AtomicWaker;
 use netvirt_core::MacAddress;
 use netvirt_fw::rings::{self, Buffer, Rings};
@@ -64,22 +65,23 @@ pub struct Net<const N: usize> {
 }
 
 impl<const N: usize> Net<N> {
-    /// Begins to use a device whose line wakes `interrupt`. Its link carries frames of `longest_frame` bytes, unless the
-    /// device itself knows better.
+    /// Begins to use a device. Its link carries frames of `longest_frame` bytes, unless the device itself knows better.
     ///
     /// # Errors
     /// Why the device cannot be used.
     pub fn new(
         mut device: Device,
         shared: &'static mut SharedQueues<N>,
-        interrupt: &'static AtomicWaker,
         longest_frame: usize,
     ) -> Result<Self, Unusable> {
         let features = device.begin(HAS_MAC | HAS_STATUS | HAS_MTU)?;
         if features & HAS_MAC == 0 {
             return Err(Unusable::Configuration);
         }
-        let Device { mut transport } = device;
+        let Device {
+            mut transport,
+            line,
+        } = device;
         let mac = transport.read_config_space(MAC)?;
         let longest_frame = match features & HAS_MTU {
             0 => longest_frame,
@@ -95,7 +97,7 @@ impl<const N: usize> Net<N> {
             transport,
             receive,
             transmit,
-            interrupt,
+            interrupt: interrupts::enable(line).ok_or(Unusable::Line)?,
             mac: MacAddress(mac),
             longest_frame,
             has_status: features & HAS_STATUS != 0,
