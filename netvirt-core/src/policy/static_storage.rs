@@ -1,5 +1,7 @@
 //! Storage for one copy of the policy as plain arrays, so that it can be a `static`.
 
+use core::mem::MaybeUninit;
+
 use managed::ManagedSlice;
 
 use super::change::{HostAddress, Peering, ProviderRoute};
@@ -28,6 +30,9 @@ const OWN_ADDRESSES: usize = 4;
 const PROVIDER_ROUTES: usize = 4;
 
 type Slots<T> = [T; SLOTS_PER_BUCKET];
+/// Places whose vacancy is not all zero bytes. Written when the storage is first used, so that a `static` of it takes no room in
+/// an image.
+type Unwritten<T, const N: usize> = MaybeUninit<[T; N]>;
 
 /// The storage of one copy of a policy.
 ///
@@ -72,11 +77,11 @@ pub struct StaticStorage<
     routes: [[Route; ROUTES_PER_GROUP]; SUBNET_GROUPS],
     ipv4_intervals: [[Ipv4Interval; INTERVALS_PER_GROUP]; SUBNET_GROUPS],
     ipv6_intervals: [[Ipv6Interval; INTERVALS_PER_GROUP]; SUBNET_GROUPS],
-    peerings: [[Option<Peering>; GROUP]; SUBNET_GROUPS],
+    peerings: Unwritten<[Option<Peering>; GROUP], SUBNET_GROUPS>,
     hosts: [[Host; GROUP]; HOST_GROUPS],
     path_tags: [[TagBucket; BUCKETS_PER_GROUP]; HOST_GROUPS],
     path_numbers: [[Slots<u32>; BUCKETS_PER_GROUP]; HOST_GROUPS],
-    paths: [[Option<Path>; GROUP]; HOST_GROUPS],
+    paths: Unwritten<[Option<Path>; GROUP], HOST_GROUPS>,
     neighbour_tags: [[TagBucket; BUCKETS_PER_GROUP]; HOST_GROUPS],
     neighbours: [[Slots<NeighbourEntry>; BUCKETS_PER_GROUP]; HOST_GROUPS],
     member_tags: [[[TagBucket; MEMBER_BUCKETS]; HOST_GROUPS]; SUBNET_GROUPS],
@@ -86,8 +91,8 @@ pub struct StaticStorage<
     group_path_tags: [[TagBucket; BUCKETS_PER_GROUP]; SUBNET_GROUPS],
     group_paths: [[Slots<GroupPath>; BUCKETS_PER_GROUP]; SUBNET_GROUPS],
     ports: [PortEntry; PORTS],
-    provider_addresses: [Option<HostAddress>; OWN_ADDRESSES],
-    provider_routes: [Option<ProviderRoute>; PROVIDER_ROUTES],
+    provider_addresses: Unwritten<Option<HostAddress>, OWN_ADDRESSES>,
+    provider_routes: Unwritten<Option<ProviderRoute>, PROVIDER_ROUTES>,
 }
 
 /// Room for 256 lookup records of any mix, 8 subnets, 16 hosts, 64 ports and 16 multicast groups, in 36 KiB a copy.
@@ -121,11 +126,11 @@ impl<
             routes: [[Route::VACANT; _]; _],
             ipv4_intervals: [[Ipv4Interval::EMPTY; _]; _],
             ipv6_intervals: [[Ipv6Interval::EMPTY; _]; _],
-            peerings: [[None; _]; _],
+            peerings: MaybeUninit::uninit(),
             hosts: [[Host::VACANT; _]; _],
             path_tags: [[TagBucket::EMPTY; _]; _],
             path_numbers: [[[0; _]; _]; _],
-            paths: [[None; _]; _],
+            paths: MaybeUninit::uninit(),
             neighbour_tags: [[TagBucket::EMPTY; _]; _],
             neighbours: [[[NeighbourEntry::VACANT; _]; _]; _],
             member_tags: [[[TagBucket::EMPTY; _]; _]; _],
@@ -135,8 +140,8 @@ impl<
             group_path_tags: [[TagBucket::EMPTY; _]; _],
             group_paths: [[[GroupPath::VACANT; _]; _]; _],
             ports: [PortEntry::VACANT; _],
-            provider_addresses: [None; _],
-            provider_routes: [None; _],
+            provider_addresses: MaybeUninit::uninit(),
+            provider_routes: MaybeUninit::uninit(),
         }
     }
 
@@ -158,17 +163,21 @@ impl<
                 routes: vacated(self.routes.as_flattened_mut()),
                 ipv4_intervals: ManagedSlice::Borrowed(self.ipv4_intervals.as_flattened_mut()),
                 ipv6_intervals: ManagedSlice::Borrowed(self.ipv6_intervals.as_flattened_mut()),
-                peerings: vacated(self.peerings.as_flattened_mut()),
+                peerings: ManagedSlice::Borrowed(
+                    self.peerings.write([[None; _]; _]).as_flattened_mut(),
+                ),
                 hosts: vacated(self.hosts.as_flattened_mut()),
                 path_tags: emptied(self.path_tags.as_flattened_mut(), TagBucket::EMPTY),
                 path_numbers: ManagedSlice::Borrowed(
                     self.path_numbers.as_flattened_mut().as_flattened_mut(),
                 ),
-                paths: vacated(self.paths.as_flattened_mut()),
+                paths: ManagedSlice::Borrowed(self.paths.write([[None; _]; _]).as_flattened_mut()),
                 templates: emptied(self.templates.as_flattened_mut(), Template::VACANT),
                 ports: vacated(&mut self.ports),
-                provider_addresses: vacated(&mut self.provider_addresses),
-                provider_routes: vacated(&mut self.provider_routes),
+                provider_addresses: ManagedSlice::Borrowed(
+                    self.provider_addresses.write([None; _]),
+                ),
+                provider_routes: ManagedSlice::Borrowed(self.provider_routes.write([None; _])),
                 neighbour_tags: emptied(self.neighbour_tags.as_flattened_mut(), TagBucket::EMPTY),
                 neighbours: ManagedSlice::Borrowed(
                     self.neighbours.as_flattened_mut().as_flattened_mut(),
