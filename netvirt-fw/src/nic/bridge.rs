@@ -60,7 +60,8 @@ impl Bridge {
         }
     }
 
-    /// Where a frame that came from this side goes. Whoever speaks to the stack is remembered.
+    /// Where a frame that came from this side goes. Whoever speaks to the stack is remembered; a frame for everyone only tells
+    /// that one who is remembered has moved, so that strangers do not displace those who speak to the stack.
     pub fn forward(&mut self, frame: &[u8], from: Side) -> Destinations {
         let Some([destination, source]) = addresses(frame) else {
             return Destinations {
@@ -76,6 +77,9 @@ impl Bridge {
                 host: false,
                 wire: false,
             };
+        }
+        if let Some(known) = self.known(source) {
+            *known = from;
         }
         Destinations {
             stack: !destination.is_unicast(),
@@ -99,10 +103,14 @@ impl Bridge {
         }
     }
 
+    fn known(&mut self, peer: MacAddress) -> Option<&mut Side> {
+        let mut peers = self.peers.iter_mut().flatten();
+        peers.find(|(mac, _)| *mac == peer).map(|(_, side)| side)
+    }
+
     fn remember(&mut self, peer: MacAddress, side: Side) {
-        let known = self.peers.iter_mut().flatten();
-        if let Some(known) = known.into_iter().find(|(mac, _)| *mac == peer) {
-            known.1 = side;
+        if let Some(known) = self.known(peer) {
+            *known = side;
             return;
         }
         if let Some(place) = self.peers.get_mut(self.next) {
@@ -182,6 +190,30 @@ mod tests {
         );
         let to_all = frame(MacAddress::BROADCAST, STACK);
         assert_eq!(bridge.forward_from_stack(&to_all), both);
+    }
+
+    #[test]
+    fn one_who_moved_is_found_by_its_question_to_all() {
+        let mut bridge = Bridge::new(STACK);
+        bridge.forward(&frame(STACK, peer(1)), Side::Host);
+        bridge.forward(&frame(MacAddress::BROADCAST, peer(1)), Side::Wire);
+        assert_eq!(
+            bridge.forward_from_stack(&frame(peer(1), STACK)),
+            Destinations::side(Side::Wire)
+        );
+    }
+
+    #[test]
+    fn strangers_who_speak_to_all_displace_nobody() {
+        let mut bridge = Bridge::new(STACK);
+        bridge.forward(&frame(STACK, peer(0)), Side::Host);
+        for stranger in 1..100 {
+            bridge.forward(&frame(MacAddress::BROADCAST, peer(stranger)), Side::Wire);
+        }
+        assert_eq!(
+            bridge.forward_from_stack(&frame(peer(0), STACK)),
+            Destinations::side(Side::Host)
+        );
     }
 
     #[test]
