@@ -108,8 +108,11 @@ fn take_tag(buffer: &mut Buffer<'_>) -> Result<Origin, Malformed> {
     let Some(port) = vlan.checked_sub(1) else {
         return Ok(Origin::Host);
     };
-    if let Some(front) = frame.first_chunk_mut::<{ ADDRESSES_LEN + TAG_LEN }>() {
-        front.copy_within(..ADDRESSES_LEN, TAG_LEN);
+    if let Some(addresses) = frame.first_chunk::<ADDRESSES_LEN>().copied()
+        && let Some(untagged) = frame.get_mut(TAG_LEN..)
+        && let Some(place) = untagged.first_chunk_mut()
+    {
+        *place = addresses;
     }
     buffer.pull(TAG_LEN);
     Ok(Origin::Machine(PortId(port.into())))

@@ -26,6 +26,7 @@ mod news;
 
 use core::cell::RefCell;
 use core::future::poll_fn;
+use core::mem::MaybeUninit;
 use core::task::{Context, Poll};
 use core::time::Duration;
 
@@ -102,15 +103,18 @@ impl<const BUFFERS: usize, const LENGTH: usize> PacketMemory<BUFFERS, LENGTH> {
     }
 }
 
+/// Places of a queue. Emptied when the NIC is made, so that a `static` of them takes no room in an image.
+type Places<T, const N: usize> = MaybeUninit<[Option<T>; N]>;
+
 /// Everything that a NIC of `BUFFERS` buffers needs but packet memory and the storage of its [`Nve`].
 pub struct State<'n, const BUFFERS: usize> {
-    pool: [Option<Buffer<'n>>; BUFFERS],
-    received: [Option<Buffer<'n>>; BATCH],
-    ready: [Option<Buffer<'n>>; BATCH],
-    to_host: [Option<Buffer<'n>>; WAITING],
-    to_wire: [Option<Buffer<'n>>; WAITING],
-    to_stack: [Option<Buffer<'n>>; STACK_FRAMES],
-    held: [Option<Waiting<'n>>; NEXT_HOPS],
+    pool: Places<Buffer<'n>, BUFFERS>,
+    received: Places<Buffer<'n>, BATCH>,
+    ready: Places<Buffer<'n>, BATCH>,
+    to_host: Places<Buffer<'n>, WAITING>,
+    to_wire: Places<Buffer<'n>, WAITING>,
+    to_stack: Places<Buffer<'n>, STACK_FRAMES>,
+    held: Places<Waiting<'n>, NEXT_HOPS>,
     stack: channel::State<STACK_MTU, STACK_FRAMES, STACK_FRAMES>,
 }
 
@@ -122,13 +126,13 @@ impl<const BUFFERS: usize> State<'_, BUFFERS> {
     )]
     pub const fn new() -> Self {
         Self {
-            pool: [const { None }; _],
-            received: [const { None }; _],
-            ready: [const { None }; _],
-            to_host: [const { None }; _],
-            to_wire: [const { None }; _],
-            to_stack: [const { None }; _],
-            held: [const { None }; _],
+            pool: MaybeUninit::uninit(),
+            received: MaybeUninit::uninit(),
+            ready: MaybeUninit::uninit(),
+            to_host: MaybeUninit::uninit(),
+            to_wire: MaybeUninit::uninit(),
+            to_stack: MaybeUninit::uninit(),
+            held: MaybeUninit::uninit(),
             stack: channel::State::new(),
         }
     }
@@ -164,7 +168,7 @@ where
     H: Rings<'n>,
     W: Rings<'n>,
 {
-    let mut pool = Queue::new(&mut state.pool);
+    let mut pool = Queue::new(emptied(&mut state.pool));
     for buffer in &mut memory.buffers {
         // There is a place for each.
         let _ = pool.push(Buffer::new(buffer));
@@ -174,24 +178,24 @@ where
     let sides = Sides {
         link: HostLink::new(config.framing),
         spread: config.spread,
-        to_host: Queue::new(&mut state.to_host),
-        to_wire: Queue::new(&mut state.to_wire),
+        to_host: Queue::new(emptied(&mut state.to_host)),
+        to_wire: Queue::new(emptied(&mut state.to_wire)),
     };
     let runner = Runner {
         nve,
         host,
         wire,
         datapath: Datapath {
-            outbox: Outbox::new(sides, pool, Held::new(&mut state.held)),
-            to_stack: Queue::new(&mut state.to_stack),
+            outbox: Outbox::new(sides, pool, Held::new(emptied(&mut state.held))),
+            to_stack: Queue::new(emptied(&mut state.to_stack)),
             bridge: Bridge::new(config.management),
             news: News::new(),
             uplink: config.uplink,
             counters: NicCounters::default(),
         },
         finisher: Finisher::default(),
-        received: Queue::new(&mut state.received),
-        ready: Queue::new(&mut state.ready),
+        received: Queue::new(emptied(&mut state.received)),
+        ready: Queue::new(emptied(&mut state.ready)),
         stack,
         is_up: false,
     };
@@ -208,7 +212,7 @@ where
     pub async fn run(mut self) -> ! {
         let started = Instant::now();
         loop {
-            let due = self.due().map(|due| started + microseconds(due));
+            let due = self.due().map(|due| at(started, due));
             let carried = poll_fn(|context| self.carry(context, started));
             match due {
                 None => carried.await,
@@ -228,7 +232,8 @@ where
     /// Carries what there is to be carried. Pending if there was nothing.
     fn carry(&mut self, context: &mut Context<'_>, started: Instant) -> Poll<()> {
         for done in 0..ROUNDS {
-            let now = Duration::from_micros(started.elapsed().as_micros());
+            let now = Instant::now().saturating_duration_since(started);
+            let now = Duration::from_micros(now.as_micros());
             if !self.round(context, now) {
                 return match done {
                     0 => Poll::Pending,
@@ -245,7 +250,9 @@ where
         self.tell_link(context);
         let sent = self.send(context);
         let taken = self.nve.lock(|nve| {
-            let nve = &mut *nve.borrow_mut();
+            let Ok(nve) = &mut nve.try_borrow_mut() else {
+                return false;
+            };
             self.see_to_time(nve, now);
             let more = self.datapath.news.announce(nve, &mut self.datapath.outbox);
             let taken =
@@ -382,6 +389,12 @@ where
     }
 }
 
-fn microseconds(duration: Duration) -> embassy_time::Duration {
-    embassy_time::Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+fn emptied<T, const N: usize>(places: &mut Places<T, N>) -> &mut [Option<T>] {
+    places.write([const { None }; _])
+}
+
+fn at(started: Instant, since: Duration) -> Instant {
+    let since = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
+    let at = started.checked_add(embassy_time::Duration::from_micros(since));
+    at.unwrap_or(Instant::MAX)
 }
