@@ -19,7 +19,7 @@ pub fn run(main: impl FnOnce(Spawner)) -> ! {
     static EXECUTOR: StaticCell<raw::Executor> = StaticCell::new();
     processor::start();
     let executor = EXECUTOR.init_with(|| raw::Executor::new(ptr::null_mut()));
-    main(executor.spawner());
+    begin(main, executor.spawner());
     loop {
         while IS_WOKEN.swap(false, Ordering::Relaxed) {
             // SAFETY: the executor was initialised above, and this is the only place that polls it.
@@ -32,6 +32,12 @@ pub fn run(main: impl FnOnce(Spawner)) -> ! {
         clock::service();
         interrupts::service();
     }
+}
+
+/// What `main` has on the stack is free again when the tasks run.
+#[inline(never)]
+fn begin(main: impl FnOnce(Spawner), spawner: Spawner) {
+    main(spawner);
 }
 
 /// Starts a task. Each has room for one of its kind, so that a second one is a mistake of the image.

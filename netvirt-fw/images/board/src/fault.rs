@@ -27,10 +27,7 @@ pub fn fail(why: &str) -> ! {
 
 /// The processor met what it cannot do at this address.
 pub(crate) fn fault(address: usize, cause: usize) -> ! {
-    defmt::error!(
-        "fault at {=usize:#010x}, cause {=usize:#x}; reset",
-        address,
-        cause
-    );
+    let (address, cause) = (address as u64, cause as u64);
+    defmt::error!("fault at {=u64:#x}, cause {=u64:#x}; reset", address, cause);
     processor::reset()
 }

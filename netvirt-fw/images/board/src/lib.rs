@@ -21,12 +21,10 @@ mod executor;
 mod fault;
 pub mod interrupts;
 mod log;
-mod memory;
 mod register;
 
 pub use executor::{run, spawn};
 pub use fault::fail;
-pub use memory::PacketMemory;
 pub use processor::reset;
 #[doc(hidden)]
 pub use processor::runtime;

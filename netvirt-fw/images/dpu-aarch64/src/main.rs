@@ -4,41 +4,101 @@
 
 mod config;
 
-use core::future;
-use core::task::{Context, Poll};
+use core::cell::RefCell;
 
-use board::{PacketMemory, fail, spawn};
+use board::{fail, spawn};
 use defmt::info;
 use embassy_executor::Spawner;
-use netvirt_fw::rings::{Buffer, Queue, Rings};
+use embassy_net::{Stack, StackResources, StaticConfigV4};
+use embassy_sync::blocking_mutex::Mutex;
+use embassy_sync::blocking_mutex::raw::NoopRawMutex;
+use embassy_time::Timer;
+use netvirt_core::table::Seed;
+use netvirt_fw::nic::{self, PacketMemory, SharedNve, State};
 use static_cell::{ConstStaticCell, StaticCell};
 use virtio::net::{self, Net, SharedQueues};
 use virtio::{Unusable, entropy, virt};
 
 board::entry!(main);
 
-static PACKETS: PacketMemory<{ config::BUFFER }, { config::BUFFERS }> = PacketMemory::new();
-static PLACES: StaticCell<[Option<Buffer<'static>>; config::BUFFERS]> = StaticCell::new();
-
 type Side = Net<{ config::RING }>;
+type Rings = SharedQueues<{ config::RING }>;
+type Nve = SharedNve<'static, NoopRawMutex>;
+type Nic = nic::Runner<'static, NoopRawMutex, Side, Side>;
+type StackRunner = embassy_net::Runner<'static, nic::Device<'static>>;
+
+static PACKETS: ConstStaticCell<PacketMemory<{ config::BUFFERS }, { config::BUFFER }>> =
+    ConstStaticCell::new(PacketMemory::new());
+static STATE: ConstStaticCell<State<{ config::BUFFERS }>> = ConstStaticCell::new(State::new());
+static STORAGE: ConstStaticCell<config::Storage> = ConstStaticCell::new(config::Storage::new());
+static HOST: ConstStaticCell<Rings> = ConstStaticCell::new(Rings::new());
+static WIRE: ConstStaticCell<Rings> = ConstStaticCell::new(Rings::new());
+static NVE: StaticCell<Nve> = StaticCell::new();
+static SOCKETS: StaticCell<StackResources<2>> = StaticCell::new();
 
 fn main(spawner: Spawner) {
-    static HOST: ConstStaticCell<SharedQueues<{ config::RING }>> =
-        ConstStaticCell::new(SharedQueues::new());
-    static WIRE: ConstStaticCell<SharedQueues<{ config::RING }>> =
-        ConstStaticCell::new(SharedQueues::new());
+    let [policy_seed, other_policy_seed, stack_seed, _] = random();
+    let host = side("host", config::HOST, HOST.take());
+    let wire = side("wire", config::WIRE, WIRE.take());
 
-    let seed = ready(virt::find(config::ENTROPY, entropy::KIND).and_then(entropy::draw));
-    info!("seed {=[u8]:02x}", seed);
-    let host = side(config::HOST, HOST.take());
-    let wire = side(config::WIRE, WIRE.take());
-    spawn(spawner, forward(host, wire, pool()));
+    let seed = Seed::new(policy_seed, other_policy_seed);
+    let nve = Mutex::new(RefCell::new(STORAGE.take().nve(seed)));
+    let nve = NVE.init(nve);
+    let (state, packets) = (STATE.take(), PACKETS.take());
+    let (device, nic) = nic::new(state, packets, nve, &config::NIC, host, wire);
+
+    let address = embassy_net::Config::ipv4_static(StaticConfigV4 {
+        address: config::MANAGEMENT,
+        gateway: None,
+        dns_servers: Default::default(),
+    });
+    let sockets = SOCKETS.init_with(StackResources::new);
+    let (stack, stack_runner) = embassy_net::new(device, address, sockets, stack_seed);
+
+    spawn(spawner, carry(nic));
+    spawn(spawner, run_stack(stack_runner));
+    spawn(spawner, show(stack, nve));
+}
+
+#[embassy_executor::task]
+async fn carry(nic: Nic) -> ! {
+    nic.run().await
+}
+
+#[embassy_executor::task]
+async fn run_stack(mut runner: StackRunner) -> ! {
+    runner.run().await
+}
+
+/// Shows when the NIC can be reached, and which policy it has.
+#[embassy_executor::task]
+async fn show(stack: Stack<'static>, nve: &'static Nve) -> ! {
+    stack.wait_link_up().await;
+    info!("management at {}", config::MANAGEMENT);
+    let mut shown = None;
+    loop {
+        let version = nve.lock(|nve| nve.borrow().policies.live().version());
+        if shown != Some(version) {
+            info!("policy version {=u64}", version);
+            shown = Some(version);
+        }
+        Timer::after_secs(1).await;
+    }
 }
 
 /// The device of one side.
-fn side(bus: usize, shared: &'static mut SharedQueues<{ config::RING }>) -> Side {
+fn side(name: &'static str, bus: usize, rings: &'static mut Rings) -> Side {
     let device = virt::find(bus, net::KIND);
-    ready(device.and_then(|device| Net::new(device, shared, config::LONGEST_FRAME)))
+    ready(device.and_then(|device| Net::new(device, name, rings, config::LONGEST_FRAME)))
+}
+
+fn random() -> [u64; 4] {
+    let bytes = ready(virt::find(config::ENTROPY, entropy::KIND).and_then(entropy::draw));
+    let mut words = [0; 4];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
 }
 
 #[track_caller]
@@ -47,51 +107,4 @@ fn ready<T>(device: Result<T, Unusable>) -> T {
         Ok(device) => device,
         Err(why) => fail(why.as_str()),
     }
-}
-
-fn pool() -> Queue<'static, 'static> {
-    let mut pool = Queue::new(PLACES.init_with(|| [const { None }; _]));
-    for memory in PACKETS.take().into_iter().flatten() {
-        let _ = pool.push(Buffer::new(memory));
-    }
-    pool
-}
-
-#[embassy_executor::task]
-async fn forward(mut host: Side, mut wire: Side, mut pool: Queue<'static, 'static>) -> ! {
-    let mut up = [const { None }; config::RING];
-    let mut down = [const { None }; config::RING];
-    let mut up = Queue::new(&mut up);
-    let mut down = Queue::new(&mut down);
-    let mut was_up = [false; 2];
-    future::poll_fn(move |cx| -> Poll<core::convert::Infallible> {
-        let is_up = [host.is_up(cx), wire.is_up(cx)];
-        if is_up != was_up {
-            info!("links up: {=bool} {=bool}", is_up[0], is_up[1]);
-            was_up = is_up;
-        }
-        let busy = pass(cx, &mut host, &mut wire, &mut up, &mut pool)
-            | pass(cx, &mut wire, &mut host, &mut down, &mut pool);
-        if busy {
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
-    })
-    .await;
-    loop {}
-}
-
-fn pass(
-    cx: &mut Context<'_>,
-    from: &mut Side,
-    to: &mut Side,
-    frames: &mut Queue<'_, 'static>,
-    pool: &mut Queue<'_, 'static>,
-) -> bool {
-    from.receive(cx, frames, pool);
-    let busy = !frames.is_empty();
-    if to.room(cx, pool) > 0 {
-        to.send(frames);
-    }
-    busy
 }

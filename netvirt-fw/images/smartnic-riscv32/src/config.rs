@@ -1,5 +1,10 @@
 //! What is soldered and what is chosen.
 
+use embassy_net::{Ipv4Address, Ipv4Cidr};
+use netvirt_core::offload::{HashTypes, IndirectionTable, NibbleTable, ToeplitzKey};
+use netvirt_core::{MacAddress, UplinkId};
+use netvirt_fw::nic::{Config, Framing, Spread};
+use netvirt_fw::nve::Storage256;
 use netvirt_fw::rings::Buffer;
 
 /// The virtio bus with the device towards the host.
@@ -17,3 +22,30 @@ pub const BUFFER: usize = 2048;
 pub const BUFFERS: usize = 4 * RING;
 /// Bytes of the longest frame that both links carry, with Ethernet's header.
 pub const LONGEST_FRAME: usize = BUFFER - Buffer::HEADROOM;
+
+/// Room for the policy, twice.
+pub type Storage = Storage256;
+
+/// Who the NIC is to its host, and to who manages it.
+pub const NIC: Config = Config {
+    management: MacAddress([2, 0, 0, 0, 0, 0x10]),
+    framing: Framing::Header {
+        nic: MacAddress([2, 0, 0, 0, 0, 1]),
+    },
+    uplink: UplinkId(0),
+    spread: Some(Spread {
+        key: &KEY,
+        types: HashTypes::ALL,
+        queues: QUEUES,
+    }),
+};
+
+/// The address that a policy is downloaded to.
+pub const MANAGEMENT: Ipv4Cidr = Ipv4Cidr::new(Ipv4Address::new(192, 168, 4, 250), 24);
+
+static KEY: NibbleTable = NibbleTable::new(&ToeplitzKey::VERIFICATION);
+
+const QUEUES: IndirectionTable<'static> = match IndirectionTable::new(&[0, 1, 2, 3]) {
+    Ok(queues) => queues,
+    Err(_) => panic!("queues are a power of two"),
+};

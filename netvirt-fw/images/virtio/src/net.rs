@@ -3,8 +3,8 @@
 use core::task::Context;
 
 use board::interrupts;
+use defmt::info;
 use embassy_sync::waitqueue::AtomicWaker;
-use netvirt_core::MacAddress;
 use netvirt_fw::rings::{self, Buffer, Rings};
 use virtio_drivers::transport::mmio::MmioTransport;
 use virtio_drivers::transport::{DeviceType, InterruptStatus, Transport};
@@ -58,19 +58,20 @@ pub struct Net<const N: usize> {
     receive: Queue<N>,
     transmit: Queue<N>,
     interrupt: &'static AtomicWaker,
-    mac: MacAddress,
+    name: &'static str,
     longest_frame: usize,
     has_status: bool,
     is_up: bool,
 }
 
 impl<const N: usize> Net<N> {
-    /// Begins to use a device. Its link carries frames of `longest_frame` bytes, unless the device itself knows better.
+    /// Begins to use a device, which the log calls by this name. Its link carries frames of `longest_frame` bytes, unless the device itself knows better.
     ///
     /// # Errors
     /// Why the device cannot be used.
     pub fn new(
         mut device: Device,
+        name: &'static str,
         shared: &'static mut SharedQueues<N>,
         longest_frame: usize,
     ) -> Result<Self, Unusable> {
@@ -82,7 +83,7 @@ impl<const N: usize> Net<N> {
             mut transport,
             line,
         } = device;
-        let mac = transport.read_config_space(MAC)?;
+        let mac: [u8; 6] = transport.read_config_space(MAC)?;
         let longest_frame = match features & HAS_MTU {
             0 => longest_frame,
             _ => {
@@ -98,18 +99,15 @@ impl<const N: usize> Net<N> {
             receive,
             transmit,
             interrupt: interrupts::enable(line).ok_or(Unusable::Line)?,
-            mac: MacAddress(mac),
+            name,
             longest_frame,
             has_status: features & HAS_STATUS != 0,
             is_up: true,
         };
+        info!("{=str}: {=[u8; 6]:02x}", name, mac);
         net.read_status();
+        net.tell_link();
         Ok(net)
-    }
-
-    /// The address that the device was given.
-    pub const fn mac(&self) -> MacAddress {
-        self.mac
     }
 
     /// Quiets the line, and says whether a queue had raised it. Whoever waits for the link is woken if it has changed.
@@ -119,6 +117,7 @@ impl<const N: usize> Net<N> {
             let was_up = self.is_up;
             self.read_status();
             if self.is_up != was_up {
+                self.tell_link();
                 cx.waker().wake_by_ref();
             }
         }
@@ -129,6 +128,13 @@ impl<const N: usize> Net<N> {
         if self.has_status {
             let status: u16 = self.transport.read_config_space(STATUS).unwrap_or(0);
             self.is_up = status & LINK_IS_UP != 0;
+        }
+    }
+
+    fn tell_link(&self) {
+        match self.is_up {
+            true => info!("{=str}: link up", self.name),
+            false => info!("{=str}: link down", self.name),
         }
     }
 

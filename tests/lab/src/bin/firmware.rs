@@ -39,20 +39,51 @@ fn main() -> ExitCode {
 
 // ---- NICs, between a host and the wire ----
 
+const NIC: Station = Station {
+    mac: [2, 0, 0, 0, 0, 0x10],
+    address: [192, 168, 4, 250],
+};
+
 fn two_cables(image: &str) -> Outcome {
     let socket = Socket::new(image)?;
     let (host, wire) = (socket.cable("host")?, socket.cable("wire")?);
     let start = Instant::now();
     let board = socket.boot(&[])?;
-    board.wait_for("links up: true true")?;
+    is_ready(&board)?;
     println!("  up after {} ms", start.elapsed().as_millis());
-    both_ways(&host, &wire, 1)?;
+    works_without_policy(&host, &wire, 1)?;
     link_state_follows_the_cable(&board)?;
     board.press_reset()?;
-    board.wait_for("links up: true true")?;
-    both_ways(&host, &wire, 2)?;
+    is_ready(&board)?;
+    works_without_policy(&host, &wire, 2)?;
     println!("  starts again after a reset");
     refuses_old_devices(image)
+}
+
+fn is_ready(board: &Board) -> Outcome {
+    for line in [
+        "host: link up",
+        "wire: link up",
+        "management at 192.168.4.250/24",
+        "policy version 0",
+    ] {
+        board.wait_for(line)?;
+    }
+    Ok(())
+}
+
+/// The host's own frames cross, and the NIC is managed from both sides.
+fn works_without_policy(host: &Cable, wire: &Cable, seed: u64) -> Outcome {
+    both_ways(host, wire, seed)?;
+    let question = asks_for(NIC, host)?;
+    // What asks for everyone crosses, and the NIC does not know yet on which side the one who asks is.
+    same(&wire.receive()?, &question)?;
+    same(&wire.receive()?, &arp_answer(NIC))?;
+    answers_pings(NIC, host)?;
+    // From here on the same peer is on the other side.
+    let question = asks_for(NIC, wire)?;
+    same(&host.receive()?, &question)?;
+    answers_pings(NIC, wire)
 }
 
 /// Frames of all lengths cross unchanged, in both directions at once.
@@ -82,9 +113,9 @@ fn both_ways(host: &Cable, wire: &Cable, seed: u64) -> Outcome {
 
 fn link_state_follows_the_cable(board: &Board) -> Outcome {
     board.plug("wire", false)?;
-    board.wait_for("links up: true false")?;
+    board.wait_for("wire: link down")?;
     board.plug("wire", true)?;
-    board.wait_for("links up: true true")?;
+    board.wait_for("wire: link up")?;
     println!("  sees its cables");
     Ok(())
 }
@@ -108,45 +139,65 @@ fn one_cable(image: &str) -> Outcome {
     let board = socket.boot(&[])?;
     board.wait_for("link up")?;
     println!("  up after {} ms", start.elapsed().as_millis());
-    answers(&wire)?;
+    asks_for(DEVICE, &wire)?;
+    answers_pings(DEVICE, &wire)?;
     board.plug("wire", false)?;
     board.wait_for("link down")?;
     board.plug("wire", true)?;
     board.wait_for("link up")?;
     board.press_reset()?;
     board.wait_for("link up")?;
-    answers(&wire)?;
+    asks_for(DEVICE, &wire)?;
+    answers_pings(DEVICE, &wire)?;
     println!("  starts again after a reset");
     Ok(())
 }
 
-const DEVICE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
-const DEVICE: [u8; 4] = [192, 168, 4, 50];
-const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
-const PEER: [u8; 4] = [192, 168, 4, 1];
+const DEVICE: Station = Station {
+    mac: [2, 0, 0, 0, 0, 3],
+    address: [192, 168, 4, 50],
+};
 
-/// It answers ARP and pings of all lengths.
-fn answers(wire: &Cable) -> Outcome {
-    let arp = |operation, to, sender: ([u8; 6], [u8; 4]), target: ([u8; 6], [u8; 4])| {
-        let addresses = [&sender.0[..], &sender.1, &target.0, &target.1].concat();
-        let fixed = [0, 1, 8, 0, 6, 4, 0, operation];
-        ethernet(to, sender.0, 0x0806, &[&fixed[..], &addresses].concat())
+// ---- Who answers ----
+
+#[derive(Clone, Copy)]
+struct Station {
+    mac: [u8; 6],
+    address: [u8; 4],
+}
+
+const PEER: Station = Station {
+    mac: [2, 0, 0, 0, 0, 9],
+    address: [192, 168, 4, 1],
+};
+
+/// It answers ARP. Yields the question, which was for everyone.
+fn asks_for(station: Station, cable: &Cable) -> Result<Vec<u8>, Box<dyn Error>> {
+    let unknown = Station {
+        mac: [0; 6],
+        ..station
     };
-    wire.send(&arp(1, [0xff; 6], (PEER_MAC, PEER), ([0; 6], DEVICE)))?;
-    let answer = arp(2, PEER_MAC, (DEVICE_MAC, DEVICE), (PEER_MAC, PEER));
-    same(&wire.receive()?, &answer)?;
+    let question = arp(1, [0xff; 6], PEER, unknown);
+    cable.send(&question)?;
+    same(&cable.receive()?, &arp_answer(station))?;
+    Ok(question)
+}
+
+fn arp_answer(station: Station) -> Vec<u8> {
+    arp(2, PEER.mac, station, PEER)
+}
+
+/// It answers pings of all lengths.
+fn answers_pings(station: Station, cable: &Cable) -> Outcome {
     let mut random = Random(3);
     for length in (18..=1472).step_by(7) {
         let payload = random.bytes(length);
-        let ping = |kind, from, to| ipv4(from, to, 1, &icmp_echo(kind, &payload));
-        wire.send(&ethernet(
-            DEVICE_MAC,
-            PEER_MAC,
-            0x0800,
-            &ping(8, PEER, DEVICE),
-        ))?;
-        let answer = ethernet(PEER_MAC, DEVICE_MAC, 0x0800, &ping(0, DEVICE, PEER));
-        same(&wire.receive()?, &answer)?;
+        let ping = |kind, from: Station, to: Station| {
+            let packet = ipv4(from.address, to.address, 1, &icmp_echo(kind, &payload));
+            ethernet(to.mac, from.mac, 0x0800, &packet)
+        };
+        cable.send(&ping(8, PEER, station))?;
+        same(&cable.receive()?, &ping(0, station, PEER))?;
     }
     println!("  answers ARP and pings of all lengths");
     Ok(())
@@ -154,6 +205,12 @@ fn answers(wire: &Cable) -> Outcome {
 
 fn ethernet(to: [u8; 6], from: [u8; 6], kind: u16, payload: &[u8]) -> Vec<u8> {
     [&to[..], &from, &kind.to_be_bytes(), payload].concat()
+}
+
+fn arp(operation: u8, to: [u8; 6], sender: Station, target: Station) -> Vec<u8> {
+    let fixed = [0, 1, 8, 0, 6, 4, 0, operation];
+    let [from, of] = [sender, target].map(|station| [&station.mac[..], &station.address].concat());
+    ethernet(to, sender.mac, 0x0806, &[&fixed[..], &from, &of].concat())
 }
 
 fn ipv4(from: [u8; 4], to: [u8; 4], protocol: u8, payload: &[u8]) -> Vec<u8> {
