@@ -99,6 +99,10 @@ impl LastDrops {
     }
 }
 
+/// An edge that is shared with whoever changes its policy. It is locked for the time of one frame.
+#[cfg(feature = "embassy")]
+pub type SharedNve<'n, M> = embassy_sync::blocking_mutex::Mutex<M, core::cell::RefCell<Nve<'n>>>;
+
 /// Everything that an [`Nve`] is stored in: two copies of a policy as [`StaticStorage`] describes it, and the counters and
 /// limits of its ports and subnets.
 ///

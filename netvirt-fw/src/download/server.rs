@@ -1,10 +1,8 @@
 //! The NIC's end.
 
-use core::cell::RefCell;
 use core::fmt::{self, Write as _};
 
 use embassy_futures::yield_now;
-use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embedded_io_async::{Read, ReadExactError, Write};
 use netvirt_core::counters::{Event, PortCounters, Totals};
@@ -17,7 +15,7 @@ use super::session::{
     GREETING_LEN, Greeting, HEADER_LEN, HandshakeError, Key, MAX_RECORD, Nonce, RecordError,
     Session, length_behind,
 };
-use crate::nve::{NicCounters, Nve};
+use crate::nve::{NicCounters, Nve, SharedNve};
 
 /// Bytes of the longest list or text in a reply. What is beside it takes less than the rest of a body.
 const MAX_LIST: usize = 960;
@@ -80,7 +78,7 @@ impl<E> From<RecordError> for Ended<E> {
 /// [`Ended`] says why the connection was given up; it is to be closed then.
 pub async fn serve<C, M>(
     connection: &mut C,
-    nve: &Mutex<M, RefCell<Nve<'_>>>,
+    nve: &SharedNve<'_, M>,
     key: &Key,
     nonce: Nonce,
 ) -> Result<(), Ended<C::Error>>
@@ -142,7 +140,7 @@ async fn send<C: Write>(connection: &mut C, bytes: &[u8]) -> Result<(), Ended<C:
 
 /// The transactions of one connection. What the last of them had prepared goes with it.
 struct Transactions<'e, 's, M: RawMutex> {
-    nve: &'e Mutex<M, RefCell<Nve<'s>>>,
+    nve: &'e SharedNve<'s, M>,
     /// Changes of this transaction so far.
     drafted: usize,
 }

@@ -22,9 +22,7 @@ mod bridge;
 mod datapath;
 mod finish;
 mod framing;
-mod news;
 
-use core::cell::RefCell;
 use core::future::poll_fn;
 use core::mem::MaybeUninit;
 use core::task::{Context, Poll};
@@ -34,7 +32,6 @@ use embassy_futures::select::select;
 use embassy_futures::yield_now;
 use embassy_net_driver::{HardwareAddress, LinkState};
 use embassy_net_driver_channel as channel;
-use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use embassy_time::{Instant, Timer};
 use netvirt_core::{MacAddress, UplinkId};
@@ -43,9 +40,9 @@ use bridge::Bridge;
 use datapath::{BATCH, Datapath, Sides};
 use finish::Finisher;
 use framing::HostLink;
-use news::News;
 
-use crate::nve::{NicCounters, Nve};
+use crate::news::News;
+use crate::nve::{NicCounters, Nve, SharedNve};
 use crate::outbox::{Held, Outbox, Waiting};
 use crate::rings::{Buffer, Queue, Rings};
 
@@ -137,9 +134,6 @@ impl<const BUFFERS: usize> State<'_, BUFFERS> {
         }
     }
 }
-
-/// A network virtualization edge that a NIC and whoever changes its policy share.
-pub type SharedNve<'n, M> = Mutex<M, RefCell<Nve<'n>>>;
 
 /// Carries frames between host, wire and the NIC's own stack, for ever.
 pub struct Runner<'n, M: RawMutex, H, W> {

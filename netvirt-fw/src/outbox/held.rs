@@ -70,7 +70,17 @@ impl<'q, 'b> Held<'q, 'b> {
         self.get(&Key::new(uplink, address)).is_some()
     }
 
-    /// When it is time to [look at what is held](super::Outbox::look_at_held); none while nothing is.
+    /// Buffers that wait.
+    pub fn len(&self) -> usize {
+        self.next_hops.iter().flatten().map(Waiting::len).sum()
+    }
+
+    /// Whether none does.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When it is time to [look at what is held](super::Outbox::look_at_held); none while there is nothing to do.
     pub fn due(&self) -> Option<Duration> {
         self.next_hops.iter().flatten().map(Waiting::due).min()
     }
@@ -93,10 +103,8 @@ impl<'q, 'b> Held<'q, 'b> {
 
     /// How many more buffers may wait for a next hop that is expected.
     pub(super) fn room(&self, next_hop: &Key) -> usize {
-        self.get(next_hop).map_or(0, |waiting| {
-            let free = waiting.pieces.iter().filter(|piece| piece.is_none());
-            free.count()
-        })
+        self.get(next_hop)
+            .map_or(0, |waiting| MOST_PIECES.saturating_sub(waiting.len()))
     }
 
     pub(super) fn keep(&mut self, next_hop: &Key, piece: Piece<'b>) -> Result<(), Piece<'b>> {
@@ -147,6 +155,10 @@ impl<'q, 'b> Held<'q, 'b> {
 impl<'b> Waiting<'b> {
     pub(super) fn into_pieces(self) -> impl Iterator<Item = Piece<'b>> {
         self.pieces.into_iter().flatten()
+    }
+
+    fn len(&self) -> usize {
+        self.pieces.iter().flatten().count()
     }
 
     /// Whether it is time to ask again; if so, that is taken for done.

@@ -69,7 +69,7 @@ pub struct Decided<'v, 'p, 'b> {
 pub struct Outbox<'q, 'b, X> {
     /// Where finished frames go.
     pub exits: X,
-    /// Spare buffers. It must have places for all buffers that there are.
+    /// Spare buffers. It must have as many places as there are buffers.
     pub pool: Queue<'q, 'b>,
     /// What waits for a next hop.
     pub held: Held<'q, 'b>,
@@ -280,7 +280,7 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
     /// Part of a packet is of no use to anybody, so it is not begun without buffers and places for all of it.
     fn has_room_for(&self, destination: Destination, pieces: usize) -> Result<(), DropReason> {
         if let Destination::Wait { next_hop, .. } = destination
-            && self.held.room(&next_hop) < pieces
+            && self.room_to_wait(&next_hop) < pieces
         {
             return Err(DropReason::NeighbourQueueFull);
         }
@@ -288,6 +288,14 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
             return Err(DropReason::PortFull);
         }
         Ok(())
+    }
+
+    /// How many more buffers may wait for a next hop. No more than a quarter of all do: nobody shall be able to hold the others
+    /// up by sending to where nobody answers.
+    fn room_to_wait(&self, next_hop: &Key) -> usize {
+        let most = (self.pool.len().saturating_add(self.pool.room()) / 4).max(1);
+        let left = most.saturating_sub(self.held.len());
+        self.held.room(next_hop).min(left)
     }
 
     fn put(
@@ -304,10 +312,11 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
                     is_copy,
                     continues,
                 };
-                match self.held.keep(&next_hop, piece) {
-                    Ok(()) => Ok(()),
-                    Err(piece) => self.lose(piece.buffer, DropReason::NeighbourQueueFull),
-                }
+                let kept = match self.room_to_wait(&next_hop) {
+                    0 => Err(piece),
+                    _ => self.held.keep(&next_hop, piece),
+                };
+                kept.or_else(|piece| self.lose(piece.buffer, DropReason::NeighbourQueueFull))
             }
         }
     }

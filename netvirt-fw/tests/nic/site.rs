@@ -13,8 +13,8 @@ use netvirt_core::policy::{Change, Transaction, TransactionWriter};
 use netvirt_core::table::Seed;
 use netvirt_core::{MacAddress, PortId, UplinkId};
 use netvirt_fw::header::{Kind, LINK_LEN, LinkAddresses, Packet, Repr};
-use netvirt_fw::nic::{self, Config, Device, Framing, PacketMemory, Runner, SharedNve, State};
-use netvirt_fw::nve::{NicCounters, Storage256};
+use netvirt_fw::nic::{self, Config, Device, Framing, PacketMemory, Runner, State};
+use netvirt_fw::nve::{NicCounters, SharedNve, Storage256};
 
 use crate::link::{Link, Ring};
 

@@ -153,6 +153,20 @@ fn few_frames_wait_for_one_next_hop_and_few_next_hops_are_asked_for() {
 }
 
 #[test]
+fn no_more_than_a_quarter_of_all_buffers_wait() {
+    for (buffers, most) in [(3, 1), (8, 2), (11, 2), (12, 3)] {
+        let mut host = unresolved(Network::standard(), Rooms { buffers, ..ROOMY });
+        for _ in 0..most + 1 {
+            held(host.take_from_port(0, &datagram()));
+            host.left();
+        }
+        assert_eq!(host.outbox.held.len(), most);
+        assert_eq!(host.refused(DropReason::NeighbourQueueFull), 1);
+        host.keeps(most);
+    }
+}
+
+#[test]
 fn fragments_wait_together_and_are_lost_once() {
     let mut host = unresolved(narrow_network(), ROOMY);
     host.take_from_port(0, &large("blue a", "blue b").frame());

@@ -1,12 +1,12 @@
-//! What the NIC hears of the provider network, and what it tells it: next hops, path MTUs, its own addresses.
+//! What a device hears of the provider network, and what it tells it: next hops, path MTUs, its own addresses.
 
 use core::net::IpAddr;
 use core::time::Duration;
 
 use netvirt_core::datapath::Punt;
-use netvirt_core::policy::{Change, MAX_CHANGE_LENGTH, Neighbour, Transaction, TransactionWriter};
+use netvirt_core::policy::{Change, Neighbour};
 use netvirt_core::proxy::Owned;
-use netvirt_core::{ProviderAddress, UplinkId};
+use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 
 use crate::nve::Nve;
 use crate::outbox::{Egress, Exits, Outbox};
@@ -20,10 +20,17 @@ const ANNOUNCED_AT_ONCE: usize = 4;
 
 /// What was heard, and what is still to be told.
 #[derive(Debug)]
-pub(super) struct News {
+pub(crate) struct News {
     path_mtus: [Option<PathMtu>; PATHS],
-    /// The version whose addresses are being announced, and how many of them are.
-    announced: Option<(u64, usize)>,
+    announced: Announced,
+}
+
+/// How far the addresses of a policy are announced.
+#[derive(Debug)]
+struct Announced {
+    version: u64,
+    addresses: usize,
+    is_complete: bool,
 }
 
 /// A path MTU that was learnt.
@@ -37,7 +44,12 @@ impl News {
     pub const fn new() -> Self {
         Self {
             path_mtus: [None; PATHS],
-            announced: None,
+            // A policy that nothing was said of has no addresses.
+            announced: Announced {
+                version: 0,
+                addresses: 0,
+                is_complete: true,
+            },
         }
     }
 
@@ -65,8 +77,11 @@ impl News {
                     learn(neighbour, overriding, nve, outbox);
                 }
             }
-            Punt::PathMtu { address, mtu } if apply(nve, &Change::SetPathMtu { address, mtu }) => {
-                self.remember_path(address, nve, now);
+            Punt::PathMtu { address, mtu } => {
+                let learned = nve.policies.learn(&Change::SetPathMtu { address, mtu });
+                if learned.is_ok() {
+                    self.remember_path(address, nve, now);
+                }
             }
             Punt::ListenerQuery { .. } => {
                 report_groups(nve, outbox);
@@ -86,7 +101,7 @@ impl News {
         for place in &mut self.path_mtus {
             let is_old = |path: &PathMtu| now.saturating_sub(path.heard) >= PATH_MTU_LIFETIME;
             if let Some(PathMtu { address, .. }) = place.take_if(|path| is_old(path)) {
-                apply(nve, &Change::RemovePathMtu { address });
+                forget_path_mtu(nve, address);
             }
         }
     }
@@ -98,21 +113,26 @@ impl News {
         outbox: &mut Outbox<'_, 'b, X>,
     ) -> bool {
         let policy = nve.policies.live();
-        let done = match self.announced {
-            Some((version, done)) if version == policy.version() => done,
-            _ => 0,
-        };
-        let mut addresses = policy.owned_addresses().skip(done).peekable();
-        if addresses.peek().is_none() {
+        if self.announced.version != policy.version() {
+            self.announced = Announced {
+                version: policy.version(),
+                addresses: 0,
+                is_complete: false,
+            };
+        }
+        if self.announced.is_complete {
             return false;
         }
-        let mut announced = done;
-        for owned in addresses.by_ref().take(ANNOUNCED_AT_ONCE) {
+        let mut addresses = policy.owned_addresses().skip(self.announced.addresses);
+        for _ in 0..ANNOUNCED_AT_ONCE.min(outbox.pool.len()) {
+            let Some(owned) = addresses.next() else {
+                self.announced.is_complete = true;
+                return false;
+            };
             outbox.tell(Egress::Uplink(owned.uplink), |out| owned.announcement(out));
-            announced = announced.saturating_add(1);
+            self.announced.addresses = self.announced.addresses.saturating_add(1);
         }
-        self.announced = Some((policy.version(), announced));
-        addresses.peek().is_some()
+        true
     }
 
     fn remember_path(&mut self, address: ProviderAddress, nve: &mut Nve<'_>, now: Duration) {
@@ -134,12 +154,7 @@ impl News {
             .min_by_key(|path| path.heard);
         if let Some(oldest) = oldest {
             let forgotten = core::mem::replace(oldest, path);
-            apply(
-                nve,
-                &Change::RemovePathMtu {
-                    address: forgotten.address,
-                },
-            );
+            forget_path_mtu(nve, forgotten.address);
         }
     }
 }
@@ -160,14 +175,14 @@ fn learn<'b, X: Exits<'b>>(
     };
     // A full table leaves the next hop unknown; it is asked for again with the next frame.
     if is_new {
-        apply(nve, &Change::SetNeighbour(neighbour));
+        let _ = nve.policies.learn(&Change::SetNeighbour(neighbour));
     }
     if is_awaited {
         outbox.release(&neighbour, nve.worker.counters_mut());
     }
 }
 
-fn known_mac(nve: &Nve<'_>, uplink: UplinkId, address: IpAddr) -> Option<netvirt_core::MacAddress> {
+fn known_mac(nve: &Nve<'_>, uplink: UplinkId, address: IpAddr) -> Option<MacAddress> {
     let mut neighbours = nve.policies.live().neighbours();
     let known =
         neighbours.find(|known| known.uplink == uplink && known.address.get() == address)?;
@@ -183,13 +198,7 @@ fn report_groups<'b, X: Exits<'b>>(nve: &Nve<'_>, outbox: &mut Outbox<'_, 'b, X>
     }
 }
 
-/// Changes state of the network, which is not policy. Yields whether there was room for it.
-fn apply(nve: &mut Nve<'_>, change: &Change) -> bool {
-    let mut encoded = [0; MAX_CHANGE_LENGTH];
-    let mut writer = TransactionWriter::new(&mut encoded);
-    writer.push(change).is_ok()
-        && nve
-            .policies
-            .apply(Transaction::new(writer.finish()))
-            .is_ok()
+/// A path that went with its host needs no forgetting.
+fn forget_path_mtu(nve: &mut Nve<'_>, address: ProviderAddress) {
+    let _ = nve.policies.learn(&Change::RemovePathMtu { address });
 }
