@@ -271,7 +271,7 @@ where
             outbox.look_at_held(nve.worker.counters_mut(), now);
         }
         if news.due().is_some_and(|due| due <= now) {
-            news.forget(nve, now);
+            news.see_to_time(nve, outbox, now);
         }
     }
 

@@ -93,7 +93,7 @@ impl<'d, M: RawMutex, R: Rings<'d>, C: Clock> Engine<'d, M, R, C> {
         let (outbox, news) = (&mut self.outbox, &mut self.news);
         let is_more_to_say = with(self.nve, |nve| {
             outbox.look_at_held(nve.worker.counters_mut(), now);
-            news.forget(nve, now);
+            news.see_to_time(nve, outbox, now);
             news.announce(nve, outbox)
         });
         if is_more_to_say == Some(true) {

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use netvirt_core::datapath::{DropReason, Ingress};
-use netvirt_core::{MacAddress, UplinkId};
+use netvirt_core::policy::{Change, Neighbour};
+use netvirt_core::{HostId, MacAddress, ProviderAddress, UplinkId};
 
 use crate::site::*;
 use crate::support::hosts::Nve;
@@ -153,4 +154,101 @@ fn a_path_mtu_is_believed_for_ten_minutes() {
     site.now = Duration::from_secs(600);
     site.run();
     assert_eq!(path_mtus(&site), 0);
+}
+
+/// A NIC that has just learnt where the other host is.
+fn resolved() -> (Vec<u8>, Site) {
+    let (network, mut site) = unresolved();
+    let frame = network.datagram("blue a", "blue b", 0).frame();
+    site.machine_sends(0, &frame);
+    site.wire_brings(&answer());
+    site.wire.take_sent();
+    (frame, site)
+}
+
+/// What the wire carries at this second.
+fn at(site: &mut Site, second: u64) -> Vec<Vec<u8>> {
+    site.now = Duration::from_secs(second);
+    site.run();
+    site.wire.take_sent()
+}
+
+/// Asks the other host whether it is still there.
+fn poll() -> Vec<u8> {
+    arp(
+        (host_mac(2), host_mac(1)),
+        1,
+        (host_mac(1), HERE),
+        (MacAddress::ZERO, THERE),
+    )
+}
+
+#[test]
+fn a_next_hop_that_is_silent_is_asked_three_times_and_then_asked_for_anew() {
+    let (frame, mut site) = resolved();
+    assert!(at(&mut site, 29).is_empty());
+    for second in 30..33 {
+        assert_eq!(at(&mut site, second), [poll()], "second {second}");
+        assert!(at(&mut site, second).is_empty());
+    }
+    assert!(at(&mut site, 33).is_empty());
+    site.machine_sends(0, &frame);
+    assert_eq!(
+        site.wire.take_sent(),
+        [arp_request((host_mac(1), HERE), THERE)]
+    );
+    // Another machine has its address now.
+    let moved = MacAddress([2, 0, 0, 0, 0xd, 1]);
+    site.wire_brings(&arp(
+        (host_mac(1), moved),
+        2,
+        (moved, THERE),
+        (host_mac(1), HERE),
+    ));
+    let sent = site.wire.take_sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0][..6], moved.0);
+}
+
+#[test]
+fn a_next_hop_that_answers_is_young_again() {
+    let (_, mut site) = resolved();
+    for half_minute in 1..6 {
+        let second = 30 * half_minute;
+        assert!(at(&mut site, second - 1).is_empty());
+        assert_eq!(at(&mut site, second), [poll()]);
+        site.wire_brings(&answer());
+    }
+}
+
+#[test]
+fn a_next_hop_that_the_policy_states_is_not_asked() {
+    let mut site = Site::new(&Network::standard().changes(1));
+    assert!(at(&mut site, 1000).is_empty());
+}
+
+#[test]
+fn a_next_hop_that_the_policy_states_anew_is_not_asked_any_more() {
+    let (_, mut site) = resolved();
+    site.apply(&[Change::SetNeighbour(Neighbour {
+        uplink: UplinkId(0),
+        address: ProviderAddress::new(THERE.parse().unwrap()).unwrap(),
+        mac: MacAddress([2, 0, 0, 0, 0xd, 1]),
+    })]);
+    assert!(at(&mut site, 1000).is_empty());
+}
+
+#[test]
+fn a_next_hop_that_no_path_leads_over_is_forgotten_without_being_asked() {
+    let (_, mut site) = resolved();
+    let there = ProviderAddress::new(THERE.parse().unwrap()).unwrap();
+    site.apply(&[Change::RemoveHostAddress(HostId(2), there)]);
+    at(&mut site, 1);
+    assert!(at(&mut site, 30).is_empty());
+    let is_known = site.nve.lock(|nve| {
+        let nve = nve.borrow();
+        let mut known = nve.policies.live().neighbours();
+        known.any(|known| known.address == there)
+    });
+    assert!(!is_known);
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use netvirt_core::MacAddress;
 use netvirt_core::counters::Event;
 use netvirt_core::datapath::DropReason;
 
 use crate::bench::Device;
 use crate::support::hosts::{Fate, Nve};
-use crate::support::network::{Network, ROUTER, host_mac};
-use crate::support::packets::{Packet, arp, arp_request, solicitation};
+use crate::support::network::{Network, Outer, ROUTER, host_mac};
+use crate::support::packets::{Packet, advertisement, arp, arp_request, solicitation};
 use crate::support::path_mtu;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -154,10 +155,7 @@ fn what_the_path_does_not_carry_is_cut_or_explained() {
 fn a_broadcast_reaches_other_hosts_and_no_port_that_is_not_there() {
     let network = Network::standard();
     let frame = Packet::udp("10.0.0.5", "10.0.0.255", b"to all")
-        .between(
-            network.machine("blue a").mac,
-            netvirt_core::MacAddress::BROADCAST,
-        )
+        .between(network.machine("blue a").mac, MacAddress::BROADCAST)
         .frame();
     let Fate::Replicated(copies) = said(&network, 0, &frame) else {
         panic!("not for many");
@@ -213,4 +211,57 @@ fn without_policy_all_frames_are_refused_until_there_is_one() {
         announced + 1,
         "the addresses of the host, and the frame"
     );
+}
+
+#[test]
+fn a_next_hop_that_was_not_heard_for_long_is_asked_in_time() {
+    let network = unresolved();
+    let frame = network.datagram("blue a", "blue b", 0).frame();
+    let mut device = Device::new(&network, "blue a");
+    device.send(&frame);
+    device.arrive(&answer());
+    device.underlay.sent();
+    device.poll();
+    assert_eq!(device.due(), Some(30 * SECOND));
+    device.pass(29 * SECOND);
+    for _ in 0..3 {
+        device.pass(SECOND);
+        device.poll();
+        assert_eq!(device.due(), Some(SECOND));
+        let poll = arp(
+            (host_mac(2), host_mac(1)),
+            1,
+            (host_mac(1), "192.168.4.11"),
+            (MacAddress::ZERO, "192.168.4.22"),
+        );
+        assert_eq!(device.underlay.sent(), [poll]);
+    }
+    device.pass(SECOND);
+    device.poll();
+    assert_eq!(device.send(&frame), [question()]);
+}
+
+#[test]
+fn an_answer_without_a_mac_address_says_that_a_next_hop_is_there() {
+    let network = unresolved().with(|network| network.outer = Outer::V6);
+    let (here, there) = ("fd00:4::11", "fd00:4::22");
+    let mut device = Device::new(&network, "blue a");
+    device.send(&network.datagram("blue a", "blue b", 0).frame());
+    let (asker, answerer) = ((host_mac(1), here), (host_mac(2), there));
+    let answer = advertisement(answerer, asker, 0x60, (there, host_mac(2)));
+    device.arrive(&answer.frame());
+    assert_eq!(device.underlay.sent().len(), 1, "what waited");
+    device.pass(30 * SECOND);
+    device.poll();
+    assert_eq!(device.underlay.sent().len(), 1, "a question");
+    let without_option = answer
+        .with(|packet| packet.transport.truncate(24))
+        .checked();
+    device.arrive(&without_option.frame());
+    device.pass(29 * SECOND);
+    device.poll();
+    assert!(device.underlay.sent().is_empty());
+    device.pass(SECOND);
+    device.poll();
+    assert_eq!(device.underlay.sent().len(), 1, "another one");
 }

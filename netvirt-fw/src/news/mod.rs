@@ -1,5 +1,7 @@
 //! What a device hears of the provider network, and what it tells it: next hops, path MTUs, its own addresses.
 
+mod neighbours;
+
 use core::net::IpAddr;
 use core::time::Duration;
 
@@ -7,6 +9,8 @@ use netvirt_core::datapath::Punt;
 use netvirt_core::policy::{Change, Neighbour};
 use netvirt_core::proxy::Owned;
 use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
+
+use neighbours::Neighbours;
 
 use crate::nve::Nve;
 use crate::outbox::{Egress, Exits, Outbox};
@@ -21,6 +25,7 @@ const ANNOUNCED_AT_ONCE: usize = 4;
 /// What was heard, and what is still to be told.
 #[derive(Debug)]
 pub(crate) struct News {
+    neighbours: Neighbours,
     path_mtus: [Option<PathMtu>; PATHS],
     announced: Announced,
 }
@@ -43,6 +48,7 @@ struct PathMtu {
 impl News {
     pub const fn new() -> Self {
         Self {
+            neighbours: Neighbours::new(),
             path_mtus: [None; PATHS],
             // A policy that nothing was said of has no addresses.
             announced: Announced {
@@ -74,9 +80,10 @@ impl News {
                         address,
                         mac,
                     };
-                    learn(neighbour, overriding, nve, outbox);
+                    self.learn(neighbour, overriding, nve, outbox, now);
                 }
             }
+            Punt::Reachable { uplink, address } => self.neighbours.confirm(uplink, address, now),
             Punt::PathMtu { address, mtu } => {
                 let learned = nve.policies.learn(&Change::SetPathMtu { address, mtu });
                 if learned.is_ok() {
@@ -92,12 +99,19 @@ impl News {
 
     /// When there is something to be done next, unless something is heard.
     pub fn due(&self) -> Option<Duration> {
-        let heard = self.path_mtus.iter().flatten().map(|path| path.heard);
-        Some(heard.min()?.saturating_add(PATH_MTU_LIFETIME))
+        let paths = self.path_mtus.iter().flatten();
+        let forgotten = paths.map(|path| path.heard.saturating_add(PATH_MTU_LIFETIME));
+        forgotten.chain(self.neighbours.due()).min()
     }
 
-    /// Forgets path MTUs that are too old.
-    pub fn forget(&mut self, nve: &mut Nve<'_>, now: Duration) {
+    /// Forgets path MTUs that are too old, and asks next hops whether they are still there.
+    pub fn see_to_time<'b, X: Exits<'b>>(
+        &mut self,
+        nve: &mut Nve<'_>,
+        outbox: &mut Outbox<'_, 'b, X>,
+        now: Duration,
+    ) {
+        self.neighbours.see_to(nve, outbox, now);
         for place in &mut self.path_mtus {
             let is_old = |path: &PathMtu| now.saturating_sub(path.heard) >= PATH_MTU_LIFETIME;
             if let Some(PathMtu { address, .. }) = place.take_if(|path| is_old(path)) {
@@ -140,46 +154,60 @@ impl News {
             address,
             heard: now,
         };
-        let is_it =
-            |place: &&mut Option<PathMtu>| place.is_none_or(|known| known.address == address);
-        if let Some(place) = self.path_mtus.iter_mut().find(is_it) {
-            *place = Some(path);
-            return;
+        let is_it = |known: &PathMtu| known.address == address;
+        let place = place_for(&mut self.path_mtus, is_it, |known| known.heard);
+        // Who makes room is heard of again: its router will say so.
+        if let Some(before) = place.and_then(|place| place.replace(path))
+            && !is_it(&before)
+        {
+            forget_path_mtu(nve, before.address);
         }
-        // The oldest makes room; its router will say so again.
-        let oldest = self
-            .path_mtus
-            .iter_mut()
-            .flatten()
-            .min_by_key(|path| path.heard);
-        if let Some(oldest) = oldest {
-            let forgotten = core::mem::replace(oldest, path);
-            forget_path_mtu(nve, forgotten.address);
+    }
+
+    /// Believes a next hop's MAC address if it was asked for, or if another one is known that it overrides.
+    fn learn<'b, X: Exits<'b>>(
+        &mut self,
+        neighbour: Neighbour,
+        overriding: bool,
+        nve: &mut Nve<'_>,
+        outbox: &mut Outbox<'_, 'b, X>,
+        now: Duration,
+    ) {
+        let (uplink, address) = (neighbour.uplink, neighbour.address.get());
+        let is_awaited = outbox.held.awaits(uplink, address);
+        match known_mac(nve, uplink, address) {
+            Some(known) if known == neighbour.mac => self.neighbours.confirm(uplink, address, now),
+            Some(_) if overriding => self.believe(neighbour, nve, now),
+            None if is_awaited => self.believe(neighbour, nve, now),
+            _ => {}
+        }
+        if is_awaited {
+            outbox.release(&neighbour, nve.worker.counters_mut());
+        }
+    }
+
+    /// A full table leaves a next hop unknown; it is asked for again with the next frame.
+    fn believe(&mut self, neighbour: Neighbour, nve: &mut Nve<'_>, now: Duration) {
+        let learned = nve.policies.learn(&Change::SetNeighbour(neighbour));
+        if learned.is_ok()
+            && let Some(made_room) = self.neighbours.remember(neighbour, now)
+        {
+            neighbours::forget(nve, &made_room);
         }
     }
 }
 
-/// Believes a next hop's MAC address if it was asked for, or if another one is known that it overrides.
-fn learn<'b, X: Exits<'b>>(
-    neighbour: Neighbour,
-    overriding: bool,
-    nve: &mut Nve<'_>,
-    outbox: &mut Outbox<'_, 'b, X>,
-) {
-    let (uplink, address) = (neighbour.uplink, neighbour.address.get());
-    let known = known_mac(nve, uplink, address);
-    let is_awaited = outbox.held.awaits(uplink, address);
-    let is_new = match known {
-        None => is_awaited,
-        Some(known) => overriding && known != neighbour.mac,
-    };
-    // A full table leaves the next hop unknown; it is asked for again with the next frame.
-    if is_new {
-        let _ = nve.policies.learn(&Change::SetNeighbour(neighbour));
-    }
-    if is_awaited {
-        outbox.release(&neighbour, nve.worker.counters_mut());
-    }
+/// Where something is to be remembered: in its own place, otherwise in a vacant one, otherwise in the oldest's.
+fn place_for<T>(
+    places: &mut [Option<T>],
+    is_it: impl Fn(&T) -> bool,
+    time: impl Fn(&T) -> Duration,
+) -> Option<&mut Option<T>> {
+    places.iter_mut().min_by_key(|place| match place {
+        Some(known) if is_it(known) => (0, Duration::ZERO),
+        None => (1, Duration::ZERO),
+        Some(known) => (2, time(known)),
+    })
 }
 
 fn known_mac(nve: &Nve<'_>, uplink: UplinkId, address: IpAddr) -> Option<MacAddress> {
@@ -201,4 +229,24 @@ fn report_groups<'b, X: Exits<'b>>(nve: &Nve<'_>, outbox: &mut Outbox<'_, 'b, X>
 /// A path that went with its host needs no forgetting.
 fn forget_path_mtu(nve: &mut Nve<'_>, address: ProviderAddress) {
     let _ = nve.policies.learn(&Change::RemovePathMtu { address });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_remembered_twice_and_the_oldest_makes_room() {
+        let second = Duration::from_secs;
+        let place = |places: &[Option<(char, Duration)>], name| {
+            let mut places = places.to_vec();
+            let is_it = |known: &(char, Duration)| known.0 == name;
+            *place_for(&mut places, is_it, |known| known.1)?
+        };
+        let (a, b) = (Some(('a', second(20))), Some(('b', second(10))));
+        assert_eq!(place(&[None, a, b], 'a'), a);
+        assert_eq!(place(&[a, None, b], 'c'), None);
+        assert_eq!(place(&[a, b], 'c'), b);
+        assert_eq!(place(&[a, b], 'a'), a);
+    }
 }
