@@ -136,6 +136,8 @@ pub struct Overlay<'d, M: RawMutex, U, C = SystemClock> {
     engine: Engine<'d, M, DriverRings<'d, 'd, U>, C>,
     inbox: Inbox<'d>,
     mac: MacAddress,
+    /// Bytes of the longest frame in a buffer.
+    longest_in_buffer: usize,
 }
 
 /// The frame that the stack is to receive next. It stays here until the stack has seen it.
@@ -185,6 +187,7 @@ impl<'d, M: RawMutex, U: Driver, C: Clock> Overlay<'d, M, U, C> {
             engine: Engine::new(nve, underlay, clock, outbox, Queue::new(&mut state.arrived)),
             inbox: Inbox::default(),
             mac: port.mac,
+            longest_in_buffer: LENGTH.saturating_sub(Buffer::HEADROOM),
         }
     }
 
@@ -238,10 +241,11 @@ impl<'d, M: RawMutex, U: Driver, C: Clock> Driver for Overlay<'d, M, U, C> {
     }
 
     /// The longest frame is what fits through a tunnel from each of the provider addresses in the policy, as it is at the time;
-    /// without any, through any tunnel.
+    /// without any, through any tunnel. It is never longer than a buffer.
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = self.engine.underlay.driver().capabilities();
-        capabilities.max_transmission_unit = self.engine.longest_frame();
+        let through_tunnels = self.engine.longest_frame();
+        capabilities.max_transmission_unit = through_tunnels.min(self.longest_in_buffer);
         // What the underlay computes and verifies is in the outer packet.
         capabilities.checksum = ChecksumCapabilities::default();
         capabilities

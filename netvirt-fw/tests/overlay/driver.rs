@@ -1,10 +1,16 @@
 //! What the port says of itself.
 
-use embassy_net_driver::{Checksum, Driver, HardwareAddress, LinkState};
-use netvirt_core::edit::HEADROOM;
+use std::task::{Context, Waker};
 
-use crate::bench::{Device, LONGEST, port_of};
+use embassy_net_driver::{Checksum, Driver, HardwareAddress, LinkState, TxToken};
+use netvirt_core::edit::HEADROOM;
+use netvirt_fw::overlay::{Overlay, State};
+use netvirt_fw::rings::Buffer;
+
+use crate::bench::{Device, LONGEST, port_of, shared};
+use crate::support::Capacities;
 use crate::support::network::{Network, Outer};
+use crate::wire::MemoryDriver;
 
 fn longest_frame(device: &Device) -> usize {
     device.overlay.capabilities().max_transmission_unit
@@ -21,6 +27,19 @@ fn its_longest_frame_fits_through_every_tunnel() {
     let network = Network::standard().with(|network| (network.mtu, network.vlan) = (9000, Some(5)));
     let device = Device::new(&network, "blue a");
     assert_eq!(longest_frame(&device), LONGEST - 18 - 48);
+}
+
+#[test]
+fn its_longest_frame_is_no_longer_than_a_buffer() {
+    let network = Network::standard();
+    let nve = shared(Capacities::ROOMY.policies());
+    let state = Box::leak(Box::new(State::<{ Buffer::HEADROOM + 600 }, 8>::new()));
+    let underlay = MemoryDriver::new(LONGEST, 8);
+    let mut overlay = Overlay::new(state, nve, port_of(&network, "blue a"), underlay);
+    assert_eq!(overlay.capabilities().max_transmission_unit, 600);
+    let mut context = Context::from_waker(Waker::noop());
+    let leave = overlay.transmit(&mut context).expect("room");
+    leave.consume(600, |room| assert_eq!(room.len(), 600));
 }
 
 /// A packet as long as the port says leaves whole, whatever the tunnel.
