@@ -182,7 +182,9 @@ impl News {
             _ => {}
         }
         if is_awaited {
-            outbox.release(&neighbour, nve.worker.counters_mut());
+            // One that the policy states meanwhile goes before.
+            let mac = known_mac(nve, uplink, address).unwrap_or(neighbour.mac);
+            outbox.release(&Neighbour { mac, ..neighbour }, nve.worker.counters_mut());
         }
     }
 

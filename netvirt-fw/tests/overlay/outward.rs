@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use netvirt_core::MacAddress;
 use netvirt_core::counters::Event;
 use netvirt_core::datapath::DropReason;
+use netvirt_core::policy::{Change, Neighbour};
+use netvirt_core::{MacAddress, UplinkId};
 
 use crate::bench::Device;
 use crate::support::hosts::{Fate, Nve};
 use crate::support::network::{Network, Outer, ROUTER, host_mac};
 use crate::support::packets::{Packet, advertisement, arp, arp_request, solicitation};
-use crate::support::path_mtu;
+use crate::support::{pa, path_mtu};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -264,4 +265,26 @@ fn an_answer_without_a_mac_address_says_that_a_next_hop_is_there() {
     device.pass(SECOND);
     device.poll();
     assert_eq!(device.underlay.sent().len(), 1, "another one");
+}
+
+#[test]
+fn what_waits_leaves_for_the_next_hop_that_the_policy_states_meanwhile() {
+    let network = unresolved().with(|network| network.outer = Outer::V6);
+    let (here, there) = ("fd00:4::11", "fd00:4::22");
+    let mut device = Device::new(&network, "blue a");
+    device.send(&network.datagram("blue a", "blue b", 0).frame());
+    device.apply(&[Change::SetNeighbour(Neighbour {
+        uplink: UplinkId(0),
+        address: pa(there),
+        mac: host_mac(2),
+    })]);
+    device.poll();
+    device.underlay.sent();
+    // It does not override.
+    let other = MacAddress([2, 0, 0, 0, 0xd, 1]);
+    let answer = advertisement((other, there), (host_mac(1), here), 0x40, (there, other));
+    device.arrive(&answer.frame());
+    let sent = device.underlay.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0][..6], host_mac(2).0);
 }
