@@ -8,13 +8,16 @@ use netvirt_core::policy::{Policies, SUBNETS_PER_GROUP, StaticStorage};
 use netvirt_core::table::{Seed, buckets_for};
 use serde::{Deserialize, Serialize};
 
+/// Frames that are decided at once.
+pub const BATCH: usize = 8;
+
 /// What decides about frames: two copies of the policy, and one worker with its counters. What a NIC is asked about is here, too.
 #[derive(Debug)]
 pub struct Nve<'s> {
     /// The policy that frames meet, and the draft of the next.
     pub policies: Policies<'s>,
     /// What decides, and what it counted.
-    pub worker: Worker<'s>,
+    pub worker: Worker<'s, BATCH>,
     /// The frames that were refused last.
     pub last_drops: LastDrops,
     /// What the NIC around it counted.
@@ -166,7 +169,7 @@ impl<
         );
         Nve {
             policies: Policies::new(first, second),
-            worker: Worker::new(counters, (&mut self.limits[..]).into()),
+            worker: Worker::of_size(counters, (&mut self.limits[..]).into()),
             last_drops: LastDrops::NONE,
             nic: NicCounters::default(),
         }

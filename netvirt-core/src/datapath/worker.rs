@@ -20,22 +20,31 @@ use crate::trace::{Observer, Unobserved};
 /// Frames that one pass takes; more than this many waits for memory do not overlap on any CPU tried.
 const BATCH: usize = 32;
 
-/// What one worker owns: counters, what is left of the limits, and room for the frames that it decides at once.
+/// What one worker owns: counters, what is left of the limits, and room for the frames that it decides at once, which take some
+/// 300 bytes each.
 #[derive(Debug)]
-pub struct Worker<'s> {
+pub struct Worker<'s, const FRAMES: usize = BATCH> {
     counters: Counters<'s>,
     limits: ManagedSlice<'s, PortLimits>,
-    jobs: [Job; BATCH],
+    jobs: [Job; FRAMES],
 }
 
 impl<'s> Worker<'s> {
     /// A worker that has done nothing yet. `limits` has a place for each port of the policy; ports beyond it are
     /// given nothing that is limited.
     pub const fn new(counters: Counters<'s>, limits: ManagedSlice<'s, PortLimits>) -> Self {
+        Self::of_size(counters, limits)
+    }
+}
+
+impl<'s, const FRAMES: usize> Worker<'s, FRAMES> {
+    /// A worker as [`new`](Worker::new) makes it, that decides `FRAMES` at once.
+    pub const fn of_size(counters: Counters<'s>, limits: ManagedSlice<'s, PortLimits>) -> Self {
+        const { assert!(FRAMES > 0) };
         Self {
             counters,
             limits,
-            jobs: [Job::IDLE; BATCH],
+            jobs: [Job::IDLE; FRAMES],
         }
     }
 
@@ -90,7 +99,7 @@ impl<'s> Worker<'s> {
     ) -> usize {
         let decided = frames.len().min(verdicts.len());
         let frames = frames.get(..decided).unwrap_or_default();
-        for (frames, verdicts) in frames.chunks(BATCH).zip(verdicts.chunks_mut(BATCH)) {
+        for (frames, verdicts) in frames.chunks(FRAMES).zip(verdicts.chunks_mut(FRAMES)) {
             self.process_chunk::<C>(policy, frames, verdicts, now, &mut Unobserved);
         }
         decided

@@ -52,7 +52,11 @@ pub struct Nve {
 }
 
 pub fn worker() -> Worker<'static> {
-    Worker::new(
+    worker_of_size()
+}
+
+pub fn worker_of_size<const FRAMES: usize>() -> Worker<'static, FRAMES> {
+    Worker::of_size(
         Counters::new(
             ManagedSlice::Owned(vec![PortCounters::ZERO; PORTS as usize]),
             ManagedSlice::Owned(vec![SubnetCounters::ZERO; 64]),

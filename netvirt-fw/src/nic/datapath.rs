@@ -14,12 +14,9 @@ use super::finish::can_be_cut;
 use super::framing::{HostLink, Origin};
 use crate::header::{Kind, Repr};
 use crate::news::News;
-use crate::nve::{LastDrop, NicCounters, Nve};
+use crate::nve::{BATCH, LastDrop, NicCounters, Nve};
 use crate::outbox::{Decided, Egress, Exits, Outbox};
 use crate::rings::{Buffer, Queue};
-
-/// Frames that are decided at once.
-pub(super) const BATCH: usize = 16;
 
 /// How frames from the wire are spread over the host's queues.
 #[derive(Clone, Copy)]
@@ -140,7 +137,7 @@ impl<'b> Datapath<'_, 'b> {
                 }
             }
         }
-        self.decide(nve, batch, now);
+        self.decide(nve, &mut batch, now);
     }
 
     /// Carries frames of the provider network.
@@ -160,7 +157,7 @@ impl<'b> Datapath<'_, 'b> {
             }
             self.collect(&mut batch, ingress, buffer);
         }
-        self.decide(nve, batch, now);
+        self.decide(nve, &mut batch, now);
     }
 
     /// Carries a frame of the NIC's own stack.
@@ -175,7 +172,7 @@ impl<'b> Datapath<'_, 'b> {
         }
     }
 
-    fn decide(&mut self, nve: &mut Nve<'_>, batch: Batch<'b>, now: Duration) {
+    fn decide(&mut self, nve: &mut Nve<'_>, batch: &mut Batch<'b>, now: Duration) {
         let mut frames = [Frame::whole(Ingress::Port(PortId(0)), &[]); BATCH];
         for (frame, arrived) in frames.iter_mut().zip(batch.arrived.iter().flatten()) {
             *frame = Frame {
@@ -192,9 +189,11 @@ impl<'b> Datapath<'_, 'b> {
         let refused = refused.filter_map(|(frame, verdict)| LastDrop::of(frame, verdict));
         refused.for_each(|drop| nve.last_drops.note(drop));
         let mut heard: [Option<Punt>; BATCH] = array::from_fn(|_| None);
-        let decided = batch.arrived.into_iter().flatten().zip(&verdicts);
-        for ((arrived, verdict), heard) in decided.zip(&mut heard) {
-            let Arrived { ingress, buffer } = arrived;
+        let decided = batch.arrived.iter_mut().zip(&verdicts).zip(&mut heard);
+        for ((arrived, verdict), heard) in decided {
+            let Some(Arrived { ingress, buffer }) = arrived.take() else {
+                break;
+            };
             let received = Frame {
                 length: buffer.frame().len(),
                 ..Frame::whole(ingress, &[])

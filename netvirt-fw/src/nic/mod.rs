@@ -37,12 +37,12 @@ use embassy_time::{Instant, Timer};
 use netvirt_core::{MacAddress, UplinkId};
 
 use bridge::Bridge;
-use datapath::{BATCH, Datapath, Sides};
+use datapath::{Datapath, Sides};
 use finish::Finisher;
 use framing::HostLink;
 
 use crate::news::News;
-use crate::nve::{NicCounters, Nve, SharedNve};
+use crate::nve::{BATCH, NicCounters, Nve, SharedNve};
 use crate::outbox::{Held, Outbox, Waiting};
 use crate::rings::{Buffer, Queue, Rings};
 
@@ -77,14 +77,15 @@ pub struct Config {
     pub spread: Option<Spread>,
 }
 
-/// Packet memory: `BUFFERS` of `LENGTH` bytes each, [`Buffer::HEADROOM`] of them in front of the frame.
+/// Packet memory: `BUFFERS` of `LENGTH` bytes each, [`Buffer::HEADROOM`] of them in front of the frame, and those between the NIC
+/// and its own stack.
 ///
 /// Both rings hold buffers to receive into; beyond those there should be some for what waits, and as many as the longest
 /// super-frame has segments.
-#[derive(Debug)]
 #[repr(align(64))]
 pub struct PacketMemory<const BUFFERS: usize, const LENGTH: usize> {
     buffers: [[u8; LENGTH]; BUFFERS],
+    stack: channel::State<STACK_MTU, STACK_FRAMES, STACK_FRAMES>,
 }
 
 impl<const BUFFERS: usize, const LENGTH: usize> PacketMemory<BUFFERS, LENGTH> {
@@ -96,6 +97,7 @@ impl<const BUFFERS: usize, const LENGTH: usize> PacketMemory<BUFFERS, LENGTH> {
     pub const fn new() -> Self {
         Self {
             buffers: [[0; _]; _],
+            stack: channel::State::new(),
         }
     }
 }
@@ -112,7 +114,6 @@ pub struct State<'n, const BUFFERS: usize> {
     to_wire: Places<Buffer<'n>, WAITING>,
     to_stack: Places<Buffer<'n>, STACK_FRAMES>,
     held: Places<Waiting<'n>, NEXT_HOPS>,
-    stack: channel::State<STACK_MTU, STACK_FRAMES, STACK_FRAMES>,
 }
 
 impl<const BUFFERS: usize> State<'_, BUFFERS> {
@@ -130,7 +131,6 @@ impl<const BUFFERS: usize> State<'_, BUFFERS> {
             to_wire: MaybeUninit::uninit(),
             to_stack: MaybeUninit::uninit(),
             held: MaybeUninit::uninit(),
-            stack: channel::State::new(),
         }
     }
 }
@@ -168,7 +168,7 @@ where
         let _ = pool.push(Buffer::new(buffer));
     }
     let address = HardwareAddress::Ethernet(config.management.0);
-    let (stack, device) = channel::new(&mut state.stack, address);
+    let (stack, device) = channel::new(&mut memory.stack, address);
     let sides = Sides {
         link: HostLink::new(config.framing),
         spread: config.spread,
@@ -203,7 +203,7 @@ where
     W: Rings<'n>,
 {
     /// Carries frames. Never ends.
-    pub async fn run(mut self) -> ! {
+    pub async fn run(&mut self) -> ! {
         let started = Instant::now();
         loop {
             let due = self.due().map(|due| at(started, due));

@@ -17,7 +17,7 @@ use netvirt_core::{PortId, UplinkId};
 use netvirt_fw::nve::{LastDrops, NicCounters, Nve, SharedNve};
 use netvirt_fw::overlay::{Clock, Overlay, Port, State};
 
-use crate::support::hosts::worker;
+use crate::support::hosts::worker_of_size;
 use crate::support::network::Network;
 use crate::support::{Capacities, apply};
 use crate::wire::MemoryDriver;
@@ -66,7 +66,7 @@ pub struct Device {
 pub fn shared(policies: Policies<'static>) -> &'static SharedNve<'static, NoopRawMutex> {
     let nve = Nve {
         policies,
-        worker: worker(),
+        worker: worker_of_size(),
         last_drops: LastDrops::NONE,
         nic: NicCounters::default(),
     };
