@@ -15,7 +15,7 @@ pub const WIRE: usize = 1;
 pub const ENTROPY: usize = 2;
 
 /// Frames that wait in each direction on each side.
-pub const RING: usize = 32;
+pub const RING: usize = 16;
 /// Bytes of a buffer: the room in front, and the longest frame.
 pub const BUFFER: usize = 2048;
 /// Buffers: the rings of both sides can be full.

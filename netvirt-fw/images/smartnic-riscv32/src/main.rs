@@ -34,6 +34,7 @@ static STORAGE: ConstStaticCell<config::Storage> = ConstStaticCell::new(config::
 static HOST: ConstStaticCell<Rings> = ConstStaticCell::new(Rings::new());
 static WIRE: ConstStaticCell<Rings> = ConstStaticCell::new(Rings::new());
 static NVE: StaticCell<Nve> = StaticCell::new();
+static NIC: StaticCell<Nic> = StaticCell::new();
 static SOCKETS: StaticCell<StackResources<2>> = StaticCell::new();
 
 fn main(spawner: Spawner) {
@@ -42,8 +43,7 @@ fn main(spawner: Spawner) {
     let wire = side("wire", config::WIRE, WIRE.take());
 
     let seed = Seed::new(policy_seed, other_policy_seed);
-    let nve = Mutex::new(RefCell::new(STORAGE.take().nve(seed)));
-    let nve = NVE.init(nve);
+    let nve = NVE.init_with(|| Mutex::new(RefCell::new(STORAGE.take().nve(seed))));
     let (state, packets) = (STATE.take(), PACKETS.take());
     let (device, nic) = nic::new(state, packets, nve, &config::NIC, host, wire);
 
@@ -55,13 +55,13 @@ fn main(spawner: Spawner) {
     let sockets = SOCKETS.init_with(StackResources::new);
     let (stack, stack_runner) = embassy_net::new(device, address, sockets, stack_seed);
 
-    spawn(spawner, carry(nic));
+    spawn(spawner, carry(NIC.init(nic)));
     spawn(spawner, run_stack(stack_runner));
     spawn(spawner, show(stack, nve));
 }
 
 #[embassy_executor::task]
-async fn carry(nic: Nic) -> ! {
+async fn carry(nic: &'static mut Nic) -> ! {
     nic.run().await
 }
 
