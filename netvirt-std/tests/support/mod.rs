@@ -47,10 +47,20 @@ impl Answer {
     }
 }
 
+/// The program, or what the environment has in its place: one for another processor, and what runs it.
+fn program() -> Command {
+    let Ok(words) = std::env::var("NETVIRT") else {
+        return Command::new(env!("CARGO_BIN_EXE_netvirt"));
+    };
+    let mut words = words.split_whitespace();
+    let mut command = Command::new(words.next().expect("NETVIRT names a program"));
+    command.args(words);
+    command
+}
+
 /// Calls the program.
 pub fn netvirt<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Answer {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netvirt"));
-    let output = command.env_remove("NO_COLOR").args(arguments).output();
+    let output = program().env_remove("NO_COLOR").args(arguments).output();
     let output = output.unwrap();
     Answer {
         status: output.status.code(),
