@@ -25,7 +25,8 @@ use netvirt_core::offload::{HashTypes, IndirectionTable, NibbleTable, ToeplitzKe
 use netvirt_core::table::{Portable, Seed};
 use netvirt_core::{MacAddress, PortId, UplinkId};
 use netvirt_fw::header::{Kind, LINK_LEN, LinkAddresses, Repr};
-use netvirt_fw::nic::{self, Config, Framing, PacketMemory, SharedNve, Spread, State};
+use netvirt_fw::nic::{self, Config, Framing, PacketMemory, Spread, State};
+use netvirt_fw::nve::SharedNve;
 use netvirt_fw::nve::{BATCH, Storage256};
 use packets::{Packet, WALKS, Walk, Way};
 use static_cell::{ConstStaticCell, StaticCell};
