@@ -25,6 +25,7 @@
 //! | [`live`], [`transaction`] | the policy of a running switch, and changes to it |
 //! | [`host`] | a running switch: workers, devices, and the policy that they carry out |
 //! | [`control`] | the control socket of a running switch: its HTTP API, and a client |
+//! | [`offload`] | an offload NIC over the network: its policy, and what it counts |
 //! | [`worker`] | a thread that carries frames between devices |
 //! | [`switch`] | a host's switch without its devices, and the frames that wait for a next hop |
 //! | [`capture`] | pcap and pcapng |
@@ -50,6 +51,7 @@ pub mod host;
 pub mod import;
 pub mod live;
 pub mod memory;
+pub mod offload;
 pub mod policy_file;
 pub mod replay;
 pub mod report;

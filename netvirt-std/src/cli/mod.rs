@@ -7,6 +7,7 @@ mod control;
 mod decider;
 mod demo;
 mod import;
+mod offload;
 mod policy;
 mod replay;
 mod select_next_hop;
@@ -25,6 +26,7 @@ use clap::{Args, Parser, Subcommand};
 use netvirt_std::replay::PortCapture;
 
 use decider::DeciderArgs;
+use offload::OffloadArgs;
 use select_next_hop::SelectNextHopArgs;
 use show::ShowArgs;
 use top::TopArgs;
@@ -81,6 +83,17 @@ enum Command {
     #[command(after_long_help = "Examples:\n  netvirt apply network.toml\n  \
         netvirt apply --hosts /run/netvirt/host-2.sock /run/netvirt/host-1.sock network.toml")]
     Apply(ApplyArgs),
+    /// Manage the NIC that does the datapath's work for a host.
+    ///
+    /// Both ends have the same secret key, and each proves it to the other: the NIC takes a policy from nobody else. If anything
+    /// goes wrong, it keeps the policy that it had.
+    #[command(
+        after_long_help = "Examples:\n  openssl rand -hex 32 > nic.key; chmod 600 nic.key\n  \
+        netvirt offload push --nic 192.0.2.250 --key-file nic.key --policy network.toml --host host-1\n  \
+        netvirt offload diff --nic 192.0.2.250 --key-file nic.key --policy network.toml --host host-1\n  \
+        netvirt offload show --nic 192.0.2.250 --key-file nic.key --json"
+    )]
+    Offload(OffloadArgs),
     /// Make a policy file out of a script of Hyper-V Network Virtualization.
     ///
     /// Follows a PowerShell script that is made of the cmdlets of NetWNV, such as New-NetVirtualizationLookupRecord, and
@@ -303,6 +316,7 @@ pub fn run() -> ExitCode {
         Command::Replay(args) => replay::run(&args, &mut out),
         Command::Switch(args) => switch::run(&args),
         Command::Apply(args) => apply::run(&args, &mut out),
+        Command::Offload(args) => offload::run(&args, &mut out),
         Command::Trace(args) => trace::run(&args, &mut out),
         Command::SelectNextHop(args) => select_next_hop::run(&args, &mut out),
         Command::Show(args) => show::run(&args, &mut out),

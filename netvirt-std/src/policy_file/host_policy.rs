@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use netvirt_core::policy::{Change, HostAddress, Location, Neighbour, Settings, Uncovered};
+use netvirt_core::policy::{Change, HostAddress, Location, Neighbour, Uncovered};
 use netvirt_core::{CustomerAddress, DomainId, HostId, MacAddress, PortId, Vsid};
 
 use super::difference;
@@ -135,21 +135,6 @@ impl HostPolicy {
     /// The changes in the core's one encoding.
     pub fn encode(&self) -> Vec<u8> {
         encode(&self.changes)
-    }
-
-    /// The changes for an offload NIC of this host: the same, but that the NIC leaves to the host what it does not cover, if
-    /// the file says so.
-    pub fn changes_for_nic(&self) -> Vec<Change> {
-        let for_nic = |change: &Change| match (*change, self.nic) {
-            (Change::SetSettings(settings), Some(OffloadNic { uncovered, .. })) => {
-                Change::SetSettings(Settings {
-                    uncovered,
-                    ..settings
-                })
-            }
-            (other, _) => other,
-        };
-        self.changes.iter().map(for_nic).collect()
     }
 
     /// What turns the policy that the changes of `before` built into this one: one transaction, empty if nothing

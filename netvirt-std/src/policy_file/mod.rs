@@ -73,6 +73,7 @@ mod host_policy;
 mod model;
 mod mtu;
 mod numbering;
+mod offload;
 mod read;
 mod reader;
 mod validate;

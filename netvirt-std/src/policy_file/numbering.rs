@@ -33,6 +33,15 @@ impl Numbering {
         }
     }
 
+    /// The numbering of a running switch whose machines have these ports.
+    pub fn of_ports(ports: impl IntoIterator<Item = (String, PortId)>) -> Self {
+        let ports = ports.into_iter().map(|(machine, port)| (machine, port.0));
+        Self {
+            ports: ports.collect(),
+            ..Self::default()
+        }
+    }
+
     /// The number of a host.
     pub fn host(&self, name: &str) -> Option<HostId> {
         self.hosts.get(name).copied().map(HostId)
