@@ -40,9 +40,13 @@
 mod message;
 mod session;
 
+#[cfg(feature = "embassy-net")]
+mod listen;
 #[cfg(feature = "embassy")]
 mod server;
 
+#[cfg(feature = "embassy-net")]
+pub use listen::{Buffers, listen};
 pub use message::{Count, Items, List, Reply, Request};
 #[cfg(feature = "embassy")]
 pub use server::{Ended, serve};

@@ -12,19 +12,21 @@ use serde::Serialize;
 
 use super::message::{Count, List, Reply, Request};
 use super::session::{
-    GREETING_LEN, Greeting, HEADER_LEN, HandshakeError, Key, MAX_RECORD, Nonce, RecordError,
-    Session, length_behind,
+    GREETING_LEN, Greeting, HEADER_LEN, HandshakeError, Key, MAX_BODY, MAX_RECORD, Nonce,
+    RecordError, Session, length_behind,
 };
 use crate::nve::{NicCounters, Nve, SharedNve};
 
 /// Bytes of the longest list or text in a reply. What is beside it takes less than the rest of a body.
-const MAX_LIST: usize = 960;
+const MAX_LIST: usize = MAX_BODY - 32;
 
 /// Why a connection was given up. What it had prepared is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended<E> {
     /// It was lost, or was too slow.
     Connection(E),
+    /// It took too long.
+    TooLong,
     /// It was closed in the middle of a record or of the greeting.
     Cut,
     /// The greeting was none of this version.
@@ -37,6 +39,7 @@ impl<E: fmt::Debug> fmt::Display for Ended<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connection(error) => write!(f, "the connection was lost: {error:?}"),
+            Self::TooLong => f.write_str("the connection took too long"),
             Self::Cut => f.write_str("the connection was closed in the middle of a message"),
             Self::Handshake(error) => error.fmt(f),
             Self::Record(error) => error.fmt(f),

@@ -11,7 +11,7 @@ use super::VERSION;
 /// Bytes before the body of a record.
 pub const HEADER_LEN: usize = 2;
 /// Bytes of the longest body.
-pub const MAX_BODY: usize = 1024;
+pub const MAX_BODY: usize = 512;
 /// Bytes of the longest record.
 pub const MAX_RECORD: usize = HEADER_LEN + MAX_BODY + TAG_LEN;
 /// Bytes of a greeting.
@@ -35,6 +35,34 @@ impl Key {
     /// Takes 32 random bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+
+    /// Reads 64 hexadecimal digits, as a key file has them; white space may follow. None if there is anything else.
+    ///
+    /// ```
+    /// use netvirt_fw::download::Key;
+    ///
+    /// const KEY: Option<Key> = Key::from_hex(b"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    /// assert!(KEY.is_some());
+    /// ```
+    pub const fn from_hex(text: &[u8]) -> Option<Self> {
+        let Some((digits, [])) = text.trim_ascii_end().split_first_chunk::<64>() else {
+            return None;
+        };
+        let (pairs, _) = digits.as_chunks::<2>();
+        let mut bytes = [0; 32];
+        let (mut places, mut pairs): (&mut [u8], _) = (&mut bytes, pairs);
+        while let (Some((place, following)), Some((&[high, low], rest))) =
+            (places.split_first_mut(), pairs.split_first())
+        {
+            let (Some(high), Some(low)) = ((high as char).to_digit(16), (low as char).to_digit(16))
+            else {
+                return None;
+            };
+            *place = (high << 4 | low) as u8;
+            (places, pairs) = (following, rest);
+        }
+        Some(Self(bytes))
     }
 
     fn hmac(&self) -> HmacSha256 {

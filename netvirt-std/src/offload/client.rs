@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
-use netvirt_core::policy::{Change, MAX_CHANGE_LENGTH};
+use netvirt_core::policy::{Change, MAX_CHANGE_LENGTH, TransactionWriter};
 use netvirt_fw::download::{
     ANSWER_LEN, Answer, Count, Greeting, HEADER_LEN, Items, Key, List, MAX_BODY, MAX_RECORD, Nonce,
     PORT, RecordError, Reply, Request, Session, length_behind,
@@ -14,7 +14,6 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use serde::de::DeserializeOwned;
 
 use super::error::OffloadError;
-use crate::transaction::encode;
 
 /// How long a NIC may be silent.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -216,8 +215,19 @@ fn draw_nonce() -> io::Result<Nonce> {
 }
 
 /// The changes in their encoding, as many whole ones in each part as fit into a record.
-fn parts(changes: &[Change]) -> impl Iterator<Item = Vec<u8>> {
-    changes.chunks(MOST_CHANGES / MAX_CHANGE_LENGTH).map(encode)
+fn parts(mut changes: &[Change]) -> impl Iterator<Item = Vec<u8>> {
+    const { assert!(MOST_CHANGES >= MAX_CHANGE_LENGTH) };
+    std::iter::from_fn(move || {
+        let mut room = [0; MOST_CHANGES];
+        let mut writer = TransactionWriter::new(&mut room);
+        while let [change, rest @ ..] = changes
+            && writer.push(change).is_ok()
+        {
+            changes = rest;
+        }
+        let part = writer.finish();
+        (!part.is_empty()).then(|| part.to_vec())
+    })
 }
 
 /// What it means that a NIC answers this instead of what was expected.

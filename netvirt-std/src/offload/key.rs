@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 use netvirt_fw::download::Key;
 
-use crate::hex;
-
 /// Permissions of everybody but the owner of a file.
 const OF_OTHERS: u32 = 0o077;
 /// Longer than any key file.
@@ -33,9 +31,7 @@ pub fn read_key(path: &Path) -> Result<Key, InvalidKey> {
     let mut text = String::new();
     let read = file.by_ref().take(MOST).read_to_string(&mut text);
     read.map_err(|error| invalid(Why::Unreadable(error)))?;
-    let bytes = hex::parse(&text).map_err(|_| invalid(Why::Malformed))?;
-    let bytes = bytes.try_into().map_err(|_| invalid(Why::Malformed))?;
-    Ok(Key::new(bytes))
+    Key::from_hex(text.as_bytes()).ok_or_else(|| invalid(Why::Malformed))
 }
 
 /// Why there is no key in a file.

@@ -1,0 +1,59 @@
+//! The NIC's end on a stack of embassy-net.
+
+use embassy_futures::yield_now;
+use embassy_net::Stack;
+use embassy_net::tcp::{self, TcpSocket};
+use embassy_sync::blocking_mutex::raw::RawMutex;
+use embassy_time::{Duration, with_timeout};
+
+use super::PORT;
+use super::server::{Ended, serve};
+use super::session::{Key, Nonces};
+use crate::nve::SharedNve;
+
+/// How long a host may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may last: nobody keeps others away for longer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// What a connection needs. It is little, because each side waits for the other's answer.
+#[derive(Debug)]
+pub struct Buffers {
+    received: [u8; 512],
+    sent: [u8; 512],
+}
+
+impl Buffers {
+    /// Buffers with nothing in them.
+    #[expect(clippy::new_without_default, reason = "they are to be a static")]
+    pub const fn new() -> Self {
+        Self {
+            received: [0; _],
+            sent: [0; _],
+        }
+    }
+}
+
+/// Serves connections to [`PORT`] of a stack, one after another, for ever. `ended` is told how each of them ended.
+pub async fn listen<M: RawMutex>(
+    stack: Stack<'_>,
+    buffers: &mut Buffers,
+    nve: &SharedNve<'_, M>,
+    key: &Key,
+    mut nonces: Nonces,
+    mut ended: impl FnMut(Result<(), Ended<tcp::Error>>),
+) -> ! {
+    loop {
+        let mut socket = TcpSocket::new(stack, &mut buffers.received, &mut buffers.sent);
+        socket.set_timeout(Some(PATIENCE));
+        if socket.accept(PORT).await.is_ok() {
+            let served = serve(&mut socket, nve, key, nonces.draw());
+            let served = with_timeout(LONGEST, served).await;
+            ended(served.unwrap_or(Err(Ended::TooLong)));
+            socket.close();
+            // The host has what was sent, or it is gone.
+            let _ = socket.flush().await;
+        }
+        yield_now().await;
+    }
+}
