@@ -49,9 +49,14 @@ pub async fn listen<M: RawMutex>(
         if socket.accept(PORT).await.is_ok() {
             let served = serve(&mut socket, nve, key, nonces.draw());
             let served = with_timeout(LONGEST, served).await;
-            ended(served.unwrap_or(Err(Ended::TooLong)));
-            socket.close();
-            // The host has what was sent, or it is gone.
+            let served = served.unwrap_or(Err(Ended::TooLong));
+            match served {
+                // The host has closed the connection, and so has heard all.
+                Ok(()) => socket.abort(),
+                Err(_) => socket.close(),
+            }
+            ended(served);
+            // It is done, or the host is gone.
             let _ = socket.flush().await;
         }
         yield_now().await;

@@ -296,11 +296,10 @@ impl Session {
         );
         self.sending.records = self.sending.records.wrapping_add(1);
         let end = signed.wrapping_add(TAG_LEN);
-        let record = record.get_mut(..end).ok_or(RecordError::Oversized)?;
-        if let Some(place) = record.last_chunk_mut() {
-            *place = tag;
+        for (place, byte) in record.iter_mut().skip(signed).zip(tag) {
+            *place = byte;
         }
-        Ok(record)
+        record.get(..end).ok_or(RecordError::Oversized)
     }
 
     /// Takes the message out of a record.

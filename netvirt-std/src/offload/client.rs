@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::thread;
 use std::time::Duration;
 
 use netvirt_core::policy::{Change, MAX_CHANGE_LENGTH, TransactionWriter};
@@ -19,6 +20,9 @@ use super::error::OffloadError;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of changes in a record: what is beside them takes less than the rest of a body.
 const MOST_CHANGES: usize = MAX_BODY - 16;
+/// How often a NIC that refuses is asked, and how long to wait in between.
+const CONNECTIONS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(100);
 /// How often a list is read anew because the policy changed meanwhile.
 const ATTEMPTS: usize = 3;
 
@@ -48,13 +52,8 @@ impl Client {
             nic: nic.to_owned(),
             error,
         };
-        let mut stream = connect(nic).map_err(unreachable)?;
         let greeting = Greeting::new(draw_nonce().map_err(unreachable)?);
-        let answered = stream.write_all(greeting.as_bytes()).and_then(|()| {
-            let mut answer = [0; ANSWER_LEN];
-            stream.read_exact(&mut answer).map(|()| answer)
-        });
-        let answer = Answer::received(answered.map_err(unreachable)?);
+        let (stream, answer) = greet_until_served(nic, &greeting).map_err(unreachable)?;
         let session = Session::of_host(key, &greeting, &answer)?;
         Ok(Self { stream, session })
     }
@@ -179,6 +178,33 @@ impl Client {
         self.stream.read_exact(behind).map_err(OffloadError::Lost)?;
         look(self.session.open(&record[..HEADER_LEN + length])?)
     }
+}
+
+/// A NIC serves one connection at a time, and refuses others until it has seen the end of that.
+fn greet_until_served(nic: &str, greeting: &Greeting) -> io::Result<(TcpStream, Answer)> {
+    let mut attempt = 1;
+    loop {
+        match greet(nic, greeting) {
+            Err(error) if is_busy(&error) && attempt < CONNECTIONS => attempt += 1,
+            greeted => return greeted,
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn greet(nic: &str, greeting: &Greeting) -> io::Result<(TcpStream, Answer)> {
+    let mut stream = connect(nic)?;
+    stream.write_all(greeting.as_bytes())?;
+    let mut answer = [0; ANSWER_LEN];
+    stream.read_exact(&mut answer)?;
+    Ok((stream, Answer::received(answer)))
 }
 
 fn connect(nic: &str) -> io::Result<TcpStream> {

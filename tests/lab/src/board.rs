@@ -64,12 +64,30 @@ impl Socket {
         })
     }
 
+    /// A file beside the cables.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.0.join(name)
+    }
+
     /// Switches the board on, with further options for QEMU.
     ///
     /// # Errors
     /// If QEMU cannot be started.
     pub fn boot(self, options: &[&str]) -> io::Result<Board> {
+        self.run(&[], options)
+    }
+
+    /// The same, and its management address can be reached at this port of the loopback.
+    ///
+    /// # Errors
+    /// If QEMU cannot be started.
+    pub fn boot_managed(self, port: u16) -> io::Result<Board> {
+        self.run(&["--manage", &port.to_string()], &[])
+    }
+
+    fn run(self, before: &[&str], options: &[&str]) -> io::Result<Board> {
         let mut qemu = Command::new("netvirt-fw/images/run")
+            .args(before)
             .arg(&self.image)
             .arg(&self.directory.0)
             .args(options)

@@ -3,6 +3,7 @@
 use embassy_net::{Ipv4Address, Ipv4Cidr};
 use netvirt_core::offload::{HashTypes, IndirectionTable, NibbleTable, ToeplitzKey};
 use netvirt_core::{MacAddress, UplinkId};
+use netvirt_fw::download::Key;
 use netvirt_fw::nic::{Config, Framing, Spread};
 use netvirt_fw::nve::Storage4096;
 use netvirt_fw::rings::Buffer;
@@ -34,16 +35,22 @@ pub const NIC: Config = Config {
     },
     uplink: UplinkId(0),
     spread: Some(Spread {
-        key: &KEY,
+        key: &HASH,
         types: HashTypes::ALL,
         queues: QUEUES,
     }),
 };
 
+/// What those have who may change the policy. Everybody has this one; a real NIC has its own, in memory that is written once.
+pub const KEY: Key = match Key::from_hex(include_bytes!("../../nic.key")) {
+    Some(key) => key,
+    None => panic!("nic.key holds no key"),
+};
+
 /// The address that a policy is downloaded to.
 pub const MANAGEMENT: Ipv4Cidr = Ipv4Cidr::new(Ipv4Address::new(192, 168, 4, 250), 24);
 
-static KEY: NibbleTable = NibbleTable::new(&ToeplitzKey::VERIFICATION);
+static HASH: NibbleTable = NibbleTable::new(&ToeplitzKey::VERIFICATION);
 
 const QUEUES: IndirectionTable<'static> = match IndirectionTable::new(&[0, 1, 2, 3]) {
     Ok(queues) => queues,

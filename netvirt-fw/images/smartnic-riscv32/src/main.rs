@@ -7,13 +7,14 @@ mod config;
 use core::cell::RefCell;
 
 use board::{fail, spawn};
-use defmt::info;
+use defmt::{Display2Format, info, warn};
 use embassy_executor::Spawner;
 use embassy_net::{Stack, StackResources, StaticConfigV4};
 use embassy_sync::blocking_mutex::Mutex;
 use embassy_sync::blocking_mutex::raw::NoopRawMutex;
 use embassy_time::Timer;
 use netvirt_core::table::Seed;
+use netvirt_fw::download::{self, Buffers, Nonces};
 use netvirt_fw::nic::{self, PacketMemory, State};
 use netvirt_fw::nve::SharedNve;
 use static_cell::{ConstStaticCell, StaticCell};
@@ -37,13 +38,18 @@ static WIRE: ConstStaticCell<Rings> = ConstStaticCell::new(Rings::new());
 static NVE: StaticCell<Nve> = StaticCell::new();
 static NIC: StaticCell<Nic> = StaticCell::new();
 static SOCKETS: StaticCell<StackResources<2>> = StaticCell::new();
+static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 
 fn main(spawner: Spawner) {
-    let [policy_seed, other_policy_seed, stack_seed, _] = random();
+    let Random {
+        policy: [one, other],
+        stack: stack_seed,
+        nonces,
+    } = random();
     let host = side("host", config::HOST, HOST.take());
     let wire = side("wire", config::WIRE, WIRE.take());
 
-    let seed = Seed::new(policy_seed, other_policy_seed);
+    let seed = Seed::new(one, other);
     let nve = NVE.init_with(|| Mutex::new(RefCell::new(STORAGE.take().nve(seed))));
     let (state, packets) = (STATE.take(), PACKETS.take());
     let (device, nic) = nic::new(state, packets, nve, &config::NIC, host, wire);
@@ -58,6 +64,7 @@ fn main(spawner: Spawner) {
 
     spawn(spawner, carry(NIC.init(nic)));
     spawn(spawner, run_stack(stack_runner));
+    spawn(spawner, manage(stack, nve, Nonces::new(nonces)));
     spawn(spawner, show(stack, nve));
 }
 
@@ -69,6 +76,24 @@ async fn carry(nic: &'static mut Nic) -> ! {
 #[embassy_executor::task]
 async fn run_stack(mut runner: StackRunner) -> ! {
     runner.run().await
+}
+
+/// Takes policies from who has the key.
+#[embassy_executor::task]
+async fn manage(stack: Stack<'static>, nve: &'static Nve, nonces: Nonces) -> ! {
+    let buffers = BUFFERS.take();
+    download::listen(
+        stack,
+        buffers,
+        nve,
+        &config::KEY,
+        nonces,
+        |ended| match ended {
+            Ok(()) => info!("a host was served"),
+            Err(why) => warn!("a host was not served: {}", Display2Format(&why)),
+        },
+    )
+    .await
 }
 
 /// Shows when the NIC can be reached, and which policy it has.
@@ -93,13 +118,27 @@ fn side(name: &'static str, bus: usize, rings: &'static mut Rings) -> Side {
     ready(device.and_then(|device| Net::new(device, name, rings, config::LONGEST_FRAME)))
 }
 
-fn random() -> [u64; 4] {
+/// What nobody can foresee.
+struct Random {
+    policy: [u64; 2],
+    stack: u64,
+    nonces: [u8; 32],
+}
+
+fn random() -> Random {
     let bytes = ready(virt::find(config::ENTROPY, entropy::KIND).and_then(entropy::draw));
-    let mut words = [0; 4];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_ne_bytes(*bytes);
+    let (nonces, rest) = bytes.split_at(32);
+    let mut words = rest
+        .as_chunks()
+        .0
+        .iter()
+        .map(|word| u64::from_ne_bytes(*word));
+    let mut word = || words.next().unwrap_or_default();
+    Random {
+        policy: [word(), word()],
+        stack: word(),
+        nonces: nonces.first_chunk().copied().unwrap_or_default(),
     }
-    words
 }
 
 #[track_caller]

@@ -12,7 +12,7 @@ use crate::{Device, Unusable};
 pub const KIND: DeviceType = DeviceType::EntropySource;
 
 /// Bytes that are drawn.
-pub const LENGTH: usize = 32;
+pub const LENGTH: usize = 64;
 
 /// Waits for random bytes. There is one device, which is asked once: as the seed of all that is to be random until the next
 /// reset.

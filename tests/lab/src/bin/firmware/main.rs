@@ -4,6 +4,10 @@
 //! firmware dpu-aarch64 smartnic-riscv32 mcu-cortex-m4
 //! ```
 
+mod downloads;
+mod management;
+mod rows;
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,7 +23,7 @@ struct Arguments {
     images: Vec<String>,
 }
 
-type Outcome = Result<(), Box<dyn Error>>;
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
     let mut status = ExitCode::SUCCESS;
@@ -57,7 +61,9 @@ fn two_cables(image: &str) -> Outcome {
     is_ready(&board)?;
     works_without_policy(&host, &wire, 2)?;
     println!("  starts again after a reset");
-    refuses_old_devices(image)
+    refuses_old_devices(image)?;
+    downloads::change_nothing(image)?;
+    rows::compare(image)
 }
 
 fn is_ready(board: &Board) -> Outcome {
