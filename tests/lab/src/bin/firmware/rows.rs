@@ -209,7 +209,11 @@ impl<'h> Story<'h> {
             (counted.port.clone(), numbers)
         });
         differing("totals", &totals(&counted)[..], &totals(&expected)[..])?;
-        differing("reasons", &sorted(counted.reasons), &sorted(expected.reasons))?;
+        differing(
+            "reasons",
+            &sorted(counted.reasons),
+            &sorted(expected.reasons),
+        )?;
         differing("events", &sorted(counted.events), &sorted(expected.events))?;
         differing("ports", &of_nic.collect::<Vec<_>>(), &ports)
     }
