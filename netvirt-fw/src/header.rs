@@ -18,20 +18,25 @@
 //! 34 frames that were merged (2 bytes)
 //! 36 reason of an exception, counted from 1 (1 byte)
 //! 37 zero (1 byte)
-//! 38 the frame
+//! 38 VSID of the port (3 bytes), 0 if it has none or there is no port
+//! 41 zero (1 byte)
+//! 42 the frame
 //! ```
+//!
+//! Both ends number ports by their own policies. The VSID lets them see when these differ, so that no frame reaches the machine of
+//! another tenant meanwhile.
 //!
 //! The frame begins 2 bytes behind a multiple of 4, so that its IP header lies at one.
 
 use netvirt_core::datapath::{DropReason, Ingress};
 use netvirt_core::offload::{Offload, PartialChecksum, SegmentKind, Segmentation};
 use netvirt_core::wire::Malformed;
-use netvirt_core::{MacAddress, PortId, UplinkId};
+use netvirt_core::{MacAddress, PortId, UplinkId, Vsid};
 
 /// The EtherType of the link between host and NIC.
 pub const ETHERTYPE: u16 = 0x88b5;
 /// Bytes of the header.
-pub const HEADER_LEN: usize = 24;
+pub const HEADER_LEN: usize = 28;
 /// Bytes of the header and of the Ethernet header before it.
 pub const LINK_LEN: usize = 14 + HEADER_LEN;
 
@@ -115,6 +120,9 @@ pub struct Repr {
     pub kind: Kind,
     /// The work that is left to be done to it.
     pub offload: Offload,
+    /// The virtual subnet of the port that a frame is [sent](Kind::Sent) from or [delivered](Kind::Delivered) to, as the policy of
+    /// who writes this has it. An exception names the port as the host did before.
+    pub vsid: Option<Vsid>,
     /// To the host: the queue that was chosen for it; 0 if none was.
     pub queue: u8,
     /// To the host: the checksums were found right, those inside a tunnel too.
@@ -129,6 +137,7 @@ impl Repr {
         Self {
             kind,
             offload: Offload::NONE,
+            vsid: None,
             queue: 0,
             is_validated: false,
             merged: 0,
@@ -166,11 +175,15 @@ impl Repr {
             merged_1,
             reason,
             zero,
+            vsid_0,
+            vsid_1,
+            vsid_2,
+            last_zero,
         ] = *packet.fields()?;
         if version_and_kind >> 4 != VERSION {
             return Err(Malformed::Version);
         }
-        if flags & !(PARTIAL | HASHED | VALIDATED | FROM_UPLINK) != 0 || zero != 0 {
+        if flags & !(PARTIAL | HASHED | VALIDATED | FROM_UPLINK) != 0 || zero | last_zero != 0 {
             return Err(Malformed::Value);
         }
         let place = u32::from_be_bytes([place_0, place_1, place_2, place_3]);
@@ -186,6 +199,10 @@ impl Repr {
                 header_length: u16::from_be_bytes([length_0, length_1]),
             }),
         };
+        let vsid = match u32::from_be_bytes([0, vsid_0, vsid_1, vsid_2]) {
+            0 => None,
+            number => Some(Vsid::new(number).map_err(|_| Malformed::Value)?),
+        };
         let kind = read_kind(
             version_and_kind & 0xf,
             flags & FROM_UPLINK != 0,
@@ -200,6 +217,7 @@ impl Repr {
                 hash: (flags & HASHED != 0)
                     .then_some(u32::from_be_bytes([hash_0, hash_1, hash_2, hash_3])),
             },
+            vsid,
             queue,
             is_validated: flags & VALIDATED != 0,
             merged: u16::from_be_bytes([merged_0, merged_1]),
@@ -245,6 +263,7 @@ impl Repr {
             None => (0, 0),
             Some(partial) => (partial.start, partial.offset),
         };
+        let [_, vsid_0, vsid_1, vsid_2] = self.vsid.map_or(0, Vsid::get).to_be_bytes();
         let [place_0, place_1, place_2, place_3] = place.to_be_bytes();
         let [start_0, start_1] = start.to_be_bytes();
         let [offset_0, offset_1] = offset.to_be_bytes();
@@ -276,6 +295,10 @@ impl Repr {
             merged_0,
             merged_1,
             reason,
+            0,
+            vsid_0,
+            vsid_1,
+            vsid_2,
             0,
         ]
     }
@@ -356,6 +379,11 @@ mod tests {
 
     const PORT: PortId = PortId(0x0102_0304);
 
+    const VSID: Vsid = match Vsid::new(0x14_1516) {
+        Ok(vsid) => vsid,
+        Err(_) => panic!("a VSID"),
+    };
+
     /// A TCP super-frame of a machine, each field with another value.
     const FULL: Repr = Repr {
         kind: Kind::Sent(PORT),
@@ -371,6 +399,7 @@ mod tests {
             }),
             hash: Some(0x0d0e_0f10),
         },
+        vsid: Some(VSID),
         queue: 0x11,
         is_validated: true,
         merged: 0x1213,
@@ -378,7 +407,7 @@ mod tests {
 
     const BYTES: [u8; HEADER_LEN] = [
         0x10, 0x07, 0x11, 0x02, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 0x12, 0x13,
-        0, 0,
+        0, 0, 0x14, 0x15, 0x16, 0,
     ];
 
     fn emitted(repr: &Repr) -> [u8; HEADER_LEN] {
@@ -454,6 +483,7 @@ mod tests {
             "reason of no exception"
         );
         assert_eq!(changed(23, 1), Err(Malformed::Value));
+        assert_eq!(changed(27, 1), Err(Malformed::Value));
         let mut exception = emitted(&Repr::new(Kind::Exception {
             ingress: Ingress::Port(PORT),
             reason: None,
@@ -495,7 +525,7 @@ mod tests {
             bytes[0] = VERSION << 4 | version;
             bytes[1] &= 0xf;
             bytes[3] &= 3;
-            bytes[23] = 0;
+            (bytes[23], bytes[27]) = (0, 0);
             if let Ok(repr) = parsed(&bytes) {
                 prop_assert_eq!(parsed(&emitted(&repr)), Ok(repr));
             }

@@ -29,6 +29,8 @@ pub struct Nve<'s> {
 pub struct NicCounters {
     /// Frames from the host whose header says nothing that this version knows.
     pub malformed: u64,
+    /// Frames from ports that are in another virtual subnet by the host's policy: the two must have the same.
+    pub misdirected: u64,
     /// Frames that the host had decided.
     pub decided: u64,
     /// Frames that the policy does not cover, handed to the host.

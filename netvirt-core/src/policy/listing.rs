@@ -4,7 +4,7 @@ use super::change::{
     Change, CustomerRoute, Location, LookupRecord, Method, Neighbour, Peering, Port, ProviderRoute,
     RecordName, RouteTarget,
 };
-use super::networks::Route;
+use super::networks::{PortEntry, Route};
 use super::next_hop::NextHop;
 use super::provider::PathId;
 use super::record::Record;
@@ -173,11 +173,13 @@ impl Policy<'_> {
 
     /// The ports of this host.
     pub fn ports(&self) -> impl Iterator<Item = Port> {
-        self.ports.iter().map(|(number, entry)| Port {
-            port: PortId(number as u32),
-            vsid: Vsid::new(entry.vsid).ok(),
-            mac: entry.mac,
-        })
+        let ports = self.ports.iter();
+        ports.map(|(number, entry)| listed_port(PortId(number as u32), entry))
+    }
+
+    /// The port of this number.
+    pub fn find_port(&self, port: PortId) -> Option<Port> {
+        self.port(port).map(|entry| listed_port(port, entry))
     }
 
     /// The provider routes.
@@ -190,5 +192,13 @@ impl Policy<'_> {
         self.neighbours
             .iter()
             .filter_map(|(_, neighbour)| neighbour.to_neighbour())
+    }
+}
+
+fn listed_port(port: PortId, entry: &PortEntry) -> Port {
+    Port {
+        port,
+        vsid: Vsid::new(entry.vsid).ok(),
+        mac: entry.mac,
     }
 }

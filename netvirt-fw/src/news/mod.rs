@@ -13,7 +13,7 @@ use netvirt_core::{MacAddress, ProviderAddress, UplinkId};
 use neighbours::Neighbours;
 
 use crate::nve::Nve;
-use crate::outbox::{Egress, Exits, Outbox};
+use crate::outbox::{Exits, Outbox};
 
 /// Paths whose smaller MTU is remembered at the same time.
 const PATHS: usize = 8;
@@ -143,7 +143,7 @@ impl News {
                 self.announced.is_complete = true;
                 return false;
             };
-            outbox.tell(Egress::Uplink(owned.uplink), |out| owned.announcement(out));
+            outbox.tell(owned.uplink, |out| owned.announcement(out));
             self.announced.addresses = self.announced.addresses.saturating_add(1);
         }
         true
@@ -222,7 +222,7 @@ fn known_mac(nve: &Nve<'_>, uplink: UplinkId, address: IpAddr) -> Option<MacAddr
 fn report_groups<'b, X: Exits<'b>>(nve: &Nve<'_>, outbox: &mut Outbox<'_, 'b, X>) {
     let is_listening = |owned: &Owned| owned.address.is_ipv6();
     for owned in nve.policies.live().owned_addresses().filter(is_listening) {
-        outbox.tell(Egress::Uplink(owned.uplink), |out| {
+        outbox.tell(owned.uplink, |out| {
             owned.listener_report(out).map(|length| length.unwrap_or(0))
         });
     }

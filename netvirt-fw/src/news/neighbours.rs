@@ -8,7 +8,7 @@ use netvirt_core::policy::{Change, Neighbour, NextHop};
 
 use super::{known_mac, place_for};
 use crate::nve::Nve;
-use crate::outbox::{Egress, Exits, Outbox};
+use crate::outbox::{Exits, Outbox};
 
 /// Next hops that are remembered at the same time.
 const NEXT_HOPS: usize = 32;
@@ -117,7 +117,7 @@ impl KnownNeighbour {
             forget(nve, &self.neighbour);
             return None;
         };
-        outbox.tell(Egress::Uplink(uplink), |out| next_hop.poll(mac, out));
+        outbox.tell(uplink, |out| next_hop.poll(mac, out));
         Some(Self {
             questions: self.questions.saturating_add(1),
             due: now.saturating_add(ASK_AGAIN),

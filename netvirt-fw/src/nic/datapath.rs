@@ -6,16 +6,17 @@ use core::time::Duration;
 
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict};
 use netvirt_core::offload::{HashTypes, IndirectionTable, NibbleTable, Offload, rss_hash};
+use netvirt_core::policy::Port;
 use netvirt_core::table::Portable;
 use netvirt_core::{PortId, UplinkId};
 
 use super::bridge::{Bridge, Destinations, Side};
 use super::finish::can_be_cut;
-use super::framing::{HostLink, Origin};
+use super::framing::{HostLink, Named, Origin};
 use crate::header::{Kind, Repr};
 use crate::news::News;
 use crate::nve::{BATCH, LastDrop, NicCounters, Nve};
-use crate::outbox::{Decided, Egress, Exits, Outbox};
+use crate::outbox::{Decided, Exits, Outbox};
 use crate::rings::{Buffer, Queue};
 
 /// How frames from the wire are spread over the host's queues.
@@ -48,21 +49,21 @@ pub(super) struct Sides<'q, 'b> {
 }
 
 impl<'b> Exits<'b> for Sides<'_, 'b> {
-    fn leave(&mut self, egress: Egress, mut frame: Buffer<'b>) -> Result<(), Buffer<'b>> {
-        match egress {
-            Egress::Uplink(_) => self.to_wire.push(frame),
-            Egress::Port(port) => {
-                let repr = Repr {
-                    offload: frame.offload,
-                    queue: self.queue_of(&frame.offload),
-                    ..Repr::new(Kind::Delivered(port))
-                };
-                match self.link.put(&mut frame, &repr) {
-                    Ok(()) => self.to_host.push(frame),
-                    Err(_) => Err(frame),
-                }
-            }
+    fn deliver(&mut self, port: &Port, mut frame: Buffer<'b>) -> Result<(), Buffer<'b>> {
+        let repr = Repr {
+            offload: frame.offload,
+            vsid: port.vsid,
+            queue: self.queue_of(&frame.offload),
+            ..Repr::new(Kind::Delivered(port.port))
+        };
+        match self.link.put(&mut frame, &repr) {
+            Ok(()) => self.to_host.push(frame),
+            Err(_) => Err(frame),
         }
+    }
+
+    fn transmit(&mut self, _: UplinkId, frame: Buffer<'b>) -> Result<(), Buffer<'b>> {
+        self.to_wire.push(frame)
     }
 }
 
@@ -128,7 +129,13 @@ impl<'b> Datapath<'_, 'b> {
         let mut batch = Batch::new();
         while let Some(mut buffer) = received.pop() {
             match self.outbox.exits.link.take(&mut buffer) {
-                Ok(Origin::Machine(port)) => self.collect(&mut batch, Ingress::Port(port), buffer),
+                Ok(Origin::Machine(port, named)) if is_it(nve, port, named) => {
+                    self.collect(&mut batch, Ingress::Port(port), buffer);
+                }
+                Ok(Origin::Machine(..)) => {
+                    self.counters.misdirected = self.counters.misdirected.wrapping_add(1);
+                    self.outbox.spare(buffer);
+                }
                 Ok(Origin::Decided(uplink)) => self.send_decided(uplink, buffer),
                 Ok(Origin::Host) => self.bridge(buffer, Side::Host),
                 Err(_) => {
@@ -278,7 +285,7 @@ impl<'b> Datapath<'_, 'b> {
 
     fn send_decided(&mut self, uplink: UplinkId, buffer: Buffer<'b>) {
         self.counters.decided = self.counters.decided.wrapping_add(1);
-        if let Err(buffer) = self.outbox.exits.leave(Egress::Uplink(uplink), buffer) {
+        if let Err(buffer) = self.outbox.exits.transmit(uplink, buffer) {
             self.lose(buffer);
         }
     }
@@ -331,6 +338,15 @@ impl<'b> Datapath<'_, 'b> {
     fn lose(&mut self, buffer: Buffer<'b>) {
         self.counters.lost = self.counters.lost.wrapping_add(1);
         self.outbox.spare(buffer);
+    }
+}
+
+/// Whether the host means the same machine by a port. What the policy does not know it does not cover.
+fn is_it(nve: &Nve<'_>, port: PortId, named: Named) -> bool {
+    let own = nve.policies.live().find_port(port);
+    match named {
+        Named::In(vsid) => own.is_none_or(|own| own.vsid == vsid),
+        Named::ByNumber => true,
     }
 }
 

@@ -1,7 +1,7 @@
 //! How host and NIC tell each other which machine a frame belongs to.
 
 use netvirt_core::wire::{Malformed, VlanPacket, ethertype};
-use netvirt_core::{MacAddress, PortId, UplinkId};
+use netvirt_core::{MacAddress, PortId, UplinkId, Vsid};
 
 use crate::header::{ETHERTYPE, Kind, LINK_LEN, LinkAddresses, Packet, Repr};
 use crate::rings::Buffer;
@@ -15,7 +15,7 @@ pub enum Framing {
         nic: MacAddress,
     },
     /// By an IEEE 802.1Q tag whose VLAN is the number of the port, plus one, for hosts that cannot add the header. Work beside
-    /// frames cannot be told, and exceptions are lost.
+    /// frames cannot be told, nor whether both mean the same machine by a number, and exceptions are lost.
     Tag,
 }
 
@@ -23,11 +23,20 @@ pub enum Framing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// A machine's.
-    Machine(PortId),
+    Machine(PortId, Named),
     /// Decided by the host already.
     Decided(UplinkId),
     /// The host's own.
     Host,
+}
+
+/// How the host named a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// With the VSID that the port has in the host's policy.
+    In(Option<Vsid>),
+    /// By its number alone.
+    ByNumber,
 }
 
 /// What cannot be told to this host.
@@ -73,7 +82,7 @@ impl HostLink {
             link.ok_or(Malformed::Truncated)?;
         let repr = Repr::parse(&Packet::new_checked(header)?)?;
         let origin = match repr.kind {
-            Kind::Sent(port) => Origin::Machine(port),
+            Kind::Sent(port) => Origin::Machine(port, Named::In(repr.vsid)),
             Kind::Decided(uplink) => Origin::Decided(uplink),
             Kind::Delivered(_) | Kind::Exception { .. } => return Err(Malformed::Value),
         };
@@ -115,7 +124,7 @@ fn take_tag(buffer: &mut Buffer<'_>) -> Result<Origin, Malformed> {
         *place = addresses;
     }
     buffer.pull(TAG_LEN);
-    Ok(Origin::Machine(PortId(port.into())))
+    Ok(Origin::Machine(PortId(port.into()), Named::ByNumber))
 }
 
 fn put_tag(buffer: &mut Buffer<'_>, port: PortId) -> Result<(), Unsaid> {
@@ -188,7 +197,10 @@ mod tests {
     fn the_header_says_whose_a_frame_is_and_what_is_left_to_do() {
         let mut link = HostLink::new(Framing::Header { nic: NIC });
         for (kind, origin) in [
-            (Kind::Sent(PortId(7)), Origin::Machine(PortId(7))),
+            (
+                Kind::Sent(PortId(7)),
+                Origin::Machine(PortId(7), Named::In(None)),
+            ),
             (Kind::Decided(UplinkId(0)), Origin::Decided(UplinkId(0))),
         ] {
             let (taken, frame, work) = taken(&mut link, &with_header(kind));
@@ -240,7 +252,7 @@ mod tests {
         assert_eq!(tagged[12..16], [0x81, 0, 0x01, 0x23]);
         assert_eq!(tagged[16..], FRAME[12..]);
         let (origin, frame, _) = taken(&mut link, &tagged);
-        assert_eq!(origin, Ok(Origin::Machine(PortId(0x122))));
+        assert_eq!(origin, Ok(Origin::Machine(PortId(0x122), Named::ByNumber)));
         assert_eq!(frame, FRAME);
         for vlan in [[0, 0], [0xe0, 0]] {
             let priority = [&FRAME[..12], &[0x81, 0], &vlan, &FRAME[12..]].concat();

@@ -11,7 +11,7 @@ use netvirt_core::datapath::{
 };
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit, NoRoom};
 use netvirt_core::offload::Offload;
-use netvirt_core::policy::{Neighbour, NextHop, PathId, Policy};
+use netvirt_core::policy::{Neighbour, NextHop, PathId, Policy, Port};
 use netvirt_core::proxy::Reply;
 use netvirt_core::{MacAddress, PortId, UplinkId};
 
@@ -20,32 +20,19 @@ pub use held::{Held, MOST_PIECES, Waiting};
 
 use held::{Key, Piece};
 
-/// Where a frame leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Egress {
-    /// To a virtual machine.
-    Port(PortId),
-    /// Into the provider network.
-    Uplink(UplinkId),
-}
-
-impl From<Ingress> for Egress {
-    /// Back out of where a frame came in.
-    fn from(ingress: Ingress) -> Self {
-        match ingress {
-            Ingress::Port(port) => Self::Port(port),
-            Ingress::Uplink(uplink) => Self::Uplink(uplink),
-        }
-    }
-}
-
 /// What finished frames leave through.
 pub trait Exits<'b> {
-    /// Takes a frame that is ready but for the work beside it.
+    /// Takes a frame for the machine behind a port, which is ready but for the work beside it.
     ///
     /// # Errors
-    /// Gives the buffer back if the frame cannot leave there: the queue is full, or there is no such port or uplink.
-    fn leave(&mut self, egress: Egress, frame: Buffer<'b>) -> Result<(), Buffer<'b>>;
+    /// Gives the buffer back if the frame cannot leave there: the queue is full, or there is no such port.
+    fn deliver(&mut self, port: &Port, frame: Buffer<'b>) -> Result<(), Buffer<'b>>;
+
+    /// Takes a frame for the provider network, which is ready but for the work beside it.
+    ///
+    /// # Errors
+    /// Gives the buffer back if the frame cannot leave there: the queue is full, or there is no such uplink.
+    fn transmit(&mut self, uplink: UplinkId, frame: Buffer<'b>) -> Result<(), Buffer<'b>>;
 }
 
 /// A received frame in its buffer, and what was decided about it.
@@ -81,7 +68,8 @@ type Received = Frame<'static>;
 /// Where the pieces of an edited packet go.
 #[derive(Clone, Copy)]
 enum Destination {
-    Exit(Egress),
+    Port(Port),
+    Uplink(UplinkId),
     /// They wait for a next hop.
     Wait {
         next_hop: Key,
@@ -116,14 +104,16 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
             offload: Offload::NONE,
         };
         let done = match &verdict.outcome {
-            Outcome::Deliver { port, edit } => self.send(Egress::Port(*port), edit, buffer),
-            Outcome::Transmit { uplink, edit } => self.send(Egress::Uplink(*uplink), edit, buffer),
+            Outcome::Deliver { port, edit } => self.deliver(policy, *port, edit, buffer),
+            Outcome::Transmit { uplink, edit } => {
+                self.send(Destination::Uplink(*uplink), edit, buffer)
+            }
             Outcome::Hold { path, edit } => match edited(edit, buffer) {
                 Ok(edited) => self.hold(policy, *path, edit, edited, false, now),
                 Err(buffer) => self.lose(buffer, DropReason::NoHeadroom),
             },
             Outcome::Reply(reply) => {
-                let done = self.reply(reply, ingress, &buffer);
+                let done = self.reply(policy, reply, ingress, &buffer);
                 self.spare(buffer);
                 done
             }
@@ -150,7 +140,6 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
         let Some(waiting) = self.held.remove(&key) else {
             return;
         };
-        let egress = Egress::Uplink(neighbour.uplink);
         let mut is_lost = false;
         for piece in waiting.into_pieces() {
             // What is left of a packet that is lost is not worth sending.
@@ -161,7 +150,7 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
             }
             let mut buffer = piece.buffer;
             address_to(&mut buffer, neighbour.mac);
-            if let Err(reason) = self.leave(egress, buffer) {
+            if let Err(reason) = self.transmit(neighbour.uplink, buffer) {
                 is_lost = true;
                 lost_held(counters, piece.is_copy, reason);
             }
@@ -190,14 +179,27 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
         debug_assert!(refused.is_ok(), "the pool has places for all buffers");
     }
 
+    fn deliver(
+        &mut self,
+        policy: &Policy<'_>,
+        port: PortId,
+        edit: &Edit<'_>,
+        buffer: Buffer<'b>,
+    ) -> Result<(), DropReason> {
+        match policy.find_port(port) {
+            Some(port) => self.send(Destination::Port(port), edit, buffer),
+            None => self.lose(buffer, DropReason::PortFull),
+        }
+    }
+
     fn send(
         &mut self,
-        egress: Egress,
+        destination: Destination,
         edit: &Edit<'_>,
         buffer: Buffer<'b>,
     ) -> Result<(), DropReason> {
         match edited(edit, buffer) {
-            Ok(edited) => self.finish(Destination::Exit(egress), edit, edited),
+            Ok(edited) => self.finish(destination, edit, edited),
             Err(buffer) => self.lose(buffer, DropReason::NoHeadroom),
         }
     }
@@ -305,7 +307,8 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
         continues: bool,
     ) -> Result<(), DropReason> {
         match destination {
-            Destination::Exit(egress) => self.leave(egress, buffer),
+            Destination::Port(port) => self.hand_to(&port, buffer),
+            Destination::Uplink(uplink) => self.transmit(uplink, buffer),
             Destination::Wait { next_hop, is_copy } => {
                 let piece = Piece {
                     buffer,
@@ -321,8 +324,15 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
         }
     }
 
-    fn leave(&mut self, egress: Egress, buffer: Buffer<'b>) -> Result<(), DropReason> {
-        match self.exits.leave(egress, buffer) {
+    fn hand_to(&mut self, port: &Port, buffer: Buffer<'b>) -> Result<(), DropReason> {
+        match self.exits.deliver(port, buffer) {
+            Ok(()) => Ok(()),
+            Err(buffer) => self.lose(buffer, DropReason::PortFull),
+        }
+    }
+
+    fn transmit(&mut self, uplink: UplinkId, buffer: Buffer<'b>) -> Result<(), DropReason> {
+        match self.exits.transmit(uplink, buffer) {
             Ok(()) => Ok(()),
             Err(buffer) => self.lose(buffer, DropReason::PortFull),
         }
@@ -337,6 +347,7 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
     #[cold]
     fn reply(
         &mut self,
+        policy: &Policy<'_>,
         reply: &Reply,
         ingress: Ingress,
         question: &Buffer<'b>,
@@ -344,7 +355,13 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
         let mut answer = self.pool.pop().ok_or(DropReason::PortFull)?;
         let length = reply.emit(question.frame(), answer.space_mut()).ok();
         match length.map(|length| answer.received(length)) {
-            Some(Ok(())) => self.leave(ingress.into(), answer),
+            Some(Ok(())) => match ingress {
+                Ingress::Uplink(uplink) => self.transmit(uplink, answer),
+                Ingress::Port(port) => match policy.find_port(port) {
+                    Some(port) => self.hand_to(&port, answer),
+                    None => self.lose(answer, DropReason::PortFull),
+                },
+            },
             _ => self.lose(answer, DropReason::Truncated),
         }
     }
@@ -352,20 +369,22 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
     /// Asks for a next hop's MAC address. A question that is lost is asked again.
     #[cold]
     fn ask(&mut self, next_hop: &NextHop) {
-        self.tell(Egress::Uplink(next_hop.uplink), |out| {
-            next_hop.solicitation(out)
-        });
+        self.tell(next_hop.uplink, |out| next_hop.solicitation(out));
     }
 
-    /// Sends a message that `emit` writes. It yields the message's length, 0 if there is nothing to say after all. What is lost
+    /// Sends a message that `emit` writes into the provider network. It yields the message's length, 0 if there is nothing to say after all. What is lost
     /// is not counted: it was not received.
-    pub fn tell(&mut self, egress: Egress, emit: impl FnOnce(&mut [u8]) -> Result<usize, NoRoom>) {
+    pub fn tell(
+        &mut self,
+        uplink: UplinkId,
+        emit: impl FnOnce(&mut [u8]) -> Result<usize, NoRoom>,
+    ) {
         let Some(mut message) = self.pool.pop() else {
             return;
         };
         let length = emit(message.space_mut()).unwrap_or(0);
         let _ = match message.received(length) {
-            Ok(()) if length > 0 => self.leave(egress, message),
+            Ok(()) if length > 0 => self.transmit(uplink, message),
             _ => self.lose(message, DropReason::Truncated),
         };
     }
@@ -398,11 +417,11 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
         match replica {
             Replica::Deliver { port, edit } => {
                 let copy = self.copied(original)?;
-                self.send(Egress::Port(*port), edit, copy)
+                self.deliver(policy, *port, edit, copy)
             }
             Replica::Transmit { uplink, edit } => {
                 let copy = self.copied(original)?;
-                self.send(Egress::Uplink(*uplink), edit, copy)
+                self.send(Destination::Uplink(*uplink), edit, copy)
             }
             Replica::Hold { path, edit } => match edited(edit, self.copied(original)?) {
                 Ok(edited) => self.hold(policy, *path, edit, edited, true, now),

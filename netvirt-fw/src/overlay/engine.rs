@@ -5,13 +5,13 @@ use core::task::{Context, Waker};
 use embassy_sync::blocking_mutex::raw::RawMutex;
 use netvirt_core::datapath::{Frame, Ingress};
 use netvirt_core::edit::HEADROOM;
-use netvirt_core::policy::HostAddress;
+use netvirt_core::policy::{HostAddress, Port};
 use netvirt_core::{PortId, UplinkId};
 
 use super::clock::Clock;
 use crate::news::News;
 use crate::nve::{LastDrop, Nve, SharedNve};
-use crate::outbox::{Decided, Egress, Exits, Outbox};
+use crate::outbox::{Decided, Exits, Outbox};
 use crate::rings::{Buffer, Queue, Rings};
 
 /// Frames of the underlay that are looked at before others have their turn.
@@ -35,15 +35,17 @@ pub(super) struct Ways<'d> {
 }
 
 impl<'d> Exits<'d> for Ways<'d> {
-    fn leave(&mut self, egress: Egress, frame: Buffer<'d>) -> Result<(), Buffer<'d>> {
-        match egress {
-            Egress::Port(port) if port == self.port => self.to_stack.push(frame),
-            Egress::Uplink(uplink)
-                if uplink == self.uplink && frame.frame().len() <= self.longest_frame =>
-            {
-                self.to_underlay.push(frame)
-            }
-            _ => Err(frame),
+    fn deliver(&mut self, port: &Port, frame: Buffer<'d>) -> Result<(), Buffer<'d>> {
+        match port.port == self.port {
+            true => self.to_stack.push(frame),
+            false => Err(frame),
+        }
+    }
+
+    fn transmit(&mut self, uplink: UplinkId, frame: Buffer<'d>) -> Result<(), Buffer<'d>> {
+        match uplink == self.uplink && frame.frame().len() <= self.longest_frame {
+            true => self.to_underlay.push(frame),
+            false => Err(frame),
         }
     }
 }

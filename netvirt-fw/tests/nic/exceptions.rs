@@ -9,6 +9,7 @@ use netvirt_fw::nic::{Config, Framing};
 use crate::site::*;
 use crate::support::hosts::Nve;
 use crate::support::network::*;
+use crate::support::vsid;
 
 /// A NIC without the record of blue b.
 fn part(config: &Config, uncovered: Uncovered) -> (Network, Site) {
@@ -88,7 +89,8 @@ fn a_header_that_says_nonsense_is_counted_and_goes_nowhere() {
     let network = Network::standard();
     let mut site = Site::new(&network.changes(1));
     let frame = network.datagram("blue a", "blue b", 0).frame();
-    let mut nonsense = with_header(&Repr::new(Kind::Sent(PortId(0))), &frame);
+    let sent = site.with_vsid(Repr::new(Kind::Sent(PortId(0))));
+    let mut nonsense = with_header(&sent, &frame);
     nonsense[14] = 0x20;
     site.host.bring(&nonsense);
     site.host_sends(&Repr::new(Kind::Delivered(PortId(0))), &frame);
@@ -116,4 +118,24 @@ fn a_nic_can_be_asked_which_frames_it_refused_last_and_what_it_counted() {
         assert_eq!(nve.nic, site.nic_counters());
         assert_eq!(nve.nic.decided, 1);
     });
+}
+
+/// As when a host was started anew with another file than the NIC has.
+#[test]
+fn a_frame_from_a_port_that_is_another_tenants_in_the_nic_goes_nowhere() {
+    let network = Network::standard();
+    let mut site = Site::new(&network.changes(1));
+    let frame = network.datagram("blue a", "blue b", 0).frame();
+    let right = site.with_vsid(Repr::new(Kind::Sent(PortId(0))));
+    for vsid in [None, Some(vsid(right.vsid.unwrap().get() + 1))] {
+        site.host
+            .bring(&with_header(&Repr { vsid, ..right }, &frame));
+        site.run();
+    }
+    assert!(site.wire.take_sent().is_empty() && site.told().is_empty());
+    assert_eq!(site.nic_counters().misdirected, 2);
+    assert_eq!(site.counters(|counters| counters.totals().received), 0);
+    site.host.bring(&with_header(&right, &frame));
+    site.run();
+    assert_eq!(site.wire.take_sent().len(), 1);
 }

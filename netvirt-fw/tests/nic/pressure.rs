@@ -14,7 +14,8 @@ fn a_wire_that_takes_nothing_slows_the_host_down_and_loses_nothing() {
     let mut site = Site::new(&network.changes(1));
     let frame = network.datagram("blue a", "blue b", 0).frame();
     site.wire.set_room(0);
-    let sent = with_header(&Repr::new(Kind::Sent(PortId(0))), &frame);
+    let sent = site.with_vsid(Repr::new(Kind::Sent(PortId(0))));
+    let sent = with_header(&sent, &frame);
     for _ in 0..500 {
         site.host.bring(&sent);
     }

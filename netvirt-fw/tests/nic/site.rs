@@ -11,7 +11,7 @@ use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Ingress};
 use netvirt_core::policy::{Change, Transaction, TransactionWriter};
 use netvirt_core::table::Seed;
-use netvirt_core::{MacAddress, PortId, UplinkId};
+use netvirt_core::{MacAddress, PortId, UplinkId, Vsid};
 use netvirt_fw::header::{Kind, LINK_LEN, LinkAddresses, Packet, Repr};
 use netvirt_fw::nic::{self, Config, Device, Framing, PacketMemory, Runner, State};
 use netvirt_fw::nve::{NicCounters, SharedNve, Storage256};
@@ -109,8 +109,24 @@ impl Site {
 
     /// The host sends a frame with this header in front.
     pub fn host_sends(&mut self, repr: &Repr, frame: &[u8]) {
-        self.host.bring(&with_header(repr, frame));
+        self.host.bring(&with_header(&self.with_vsid(*repr), frame));
         self.run();
+    }
+
+    /// A header as a host writes it that has the NIC's policy.
+    pub fn with_vsid(&self, repr: Repr) -> Repr {
+        let vsid = match repr.kind {
+            Kind::Sent(port) => self.vsid_of(port),
+            _ => None,
+        };
+        Repr { vsid, ..repr }
+    }
+
+    fn vsid_of(&self, port: PortId) -> Option<Vsid> {
+        let port = self
+            .nve
+            .lock(|nve| nve.borrow().policies.live().find_port(port));
+        port.and_then(|port| port.vsid)
     }
 
     /// A machine of the host sends a frame that is complete.
@@ -123,10 +139,19 @@ impl Site {
         self.run();
     }
 
-    /// What the host received, in its header's words.
+    /// What the host received, in its header's words, without the VSID, which is always that of the port.
     pub fn told(&mut self) -> Vec<Told> {
         let sent = self.host.take_sent();
-        sent.iter().map(|frame| read_header(frame)).collect()
+        let told = sent.iter().map(|frame| {
+            let (repr, frame) = read_header(frame);
+            let vsid = match repr.kind {
+                Kind::Delivered(port) => self.vsid_of(port),
+                _ => None,
+            };
+            assert_eq!(repr.vsid, vsid, "{:?}", repr.kind);
+            (Repr { vsid: None, ..repr }, frame)
+        });
+        told.collect()
     }
 
     /// The stack sends a frame.

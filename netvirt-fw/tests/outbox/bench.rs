@@ -5,9 +5,9 @@ use std::time::Duration;
 use netvirt_core::counters::Event;
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Punt};
 use netvirt_core::offload::Offload;
-use netvirt_core::policy::{Change, NextHop};
+use netvirt_core::policy::{Change, NextHop, Port};
 use netvirt_core::{MacAddress, PortId, UplinkId};
-use netvirt_fw::outbox::{Decided, Egress, Exits, Held, Outbox};
+use netvirt_fw::outbox::{Decided, Exits, Held, Outbox};
 use netvirt_fw::rings::{Buffer, Queue};
 
 use crate::support::hosts::{Fate, Nve, fate};
@@ -40,6 +40,36 @@ pub struct Left {
 }
 
 impl Exits<'static> for Left {
+    fn deliver(&mut self, port: &Port, frame: Buffer<'static>) -> Result<(), Buffer<'static>> {
+        self.leave(Egress::Port(port.port), frame)
+    }
+
+    fn transmit(
+        &mut self,
+        uplink: UplinkId,
+        frame: Buffer<'static>,
+    ) -> Result<(), Buffer<'static>> {
+        self.leave(Egress::Uplink(uplink), frame)
+    }
+}
+
+/// Where a frame left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Egress {
+    Port(PortId),
+    Uplink(UplinkId),
+}
+
+impl From<Ingress> for Egress {
+    fn from(ingress: Ingress) -> Self {
+        match ingress {
+            Ingress::Port(port) => Self::Port(port),
+            Ingress::Uplink(uplink) => Self::Uplink(uplink),
+        }
+    }
+}
+
+impl Left {
     fn leave(&mut self, egress: Egress, frame: Buffer<'static>) -> Result<(), Buffer<'static>> {
         if self.frames.len() == self.room {
             return Err(frame);

@@ -6,9 +6,9 @@ use netvirt_core::UplinkId;
 use netvirt_core::counters::Event;
 use netvirt_core::datapath::DropReason;
 use netvirt_core::policy::NextHop;
-use netvirt_fw::outbox::{Egress, MOST_PIECES};
+use netvirt_fw::outbox::MOST_PIECES;
 
-use crate::bench::{Bench, ROOMY, Rooms, broadcast, large, narrow_network};
+use crate::bench::{Bench, Egress, ROOMY, Rooms, broadcast, large, narrow_network};
 use crate::support::hosts::Fate;
 use crate::support::neighbour;
 use crate::support::network::{Network, host_mac};

@@ -4,9 +4,8 @@ use netvirt_core::counters::Event;
 use netvirt_core::datapath::{DropReason, Ingress, Punt};
 use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_core::{PortId, UplinkId};
-use netvirt_fw::outbox::Egress;
 
-use crate::bench::{Bench, ROOMY, broadcast, large, leaving, narrow};
+use crate::bench::{Bench, Egress, ROOMY, broadcast, large, leaving, narrow};
 use crate::support::hosts::Fate;
 use crate::support::network::{BLUE_1, Network, host_mac};
 use crate::support::packets::{arp_request, checksum, solicitation};

@@ -160,6 +160,7 @@ impl fmt::Display for NicReport {
         let mut nic = Table::new([("the NIC itself", Align::Left), ("frames", Align::Right)]);
         let counted = [
             ("not understood", self.nic.malformed),
+            ("from a machine that is another here", self.nic.misdirected),
             ("decided by the host", self.nic.decided),
             ("left to the host", self.nic.exceptions),
             ("bridged", self.nic.bridged),

@@ -57,7 +57,9 @@ impl Carrier {
     /// Hands frames of a machine to the offload NIC, which decides them.
     pub fn hand_over(&mut self, link: &NicLink, port: PortId, frames: &[Frame<'_>]) {
         self.nic_counters.handed_over += frames.len() as u64;
-        self.nic_counters.handed_over_lost += self.outbox.hand_over(link, port, frames);
+        let own = self.policies.read().find_port(port);
+        let vsid = own.and_then(|own| own.vsid);
+        self.nic_counters.handed_over_lost += self.outbox.hand_over(link, port, vsid, frames);
     }
 
     /// Takes what comes from the offload NIC: frames for machines, and such as its policy does not cover.
@@ -66,9 +68,15 @@ impl Carrier {
         let (mut delivered, mut exceptions) = ([NOTHING; BATCH], [NOTHING; BATCH]);
         let mut ports = [PortId(0); BATCH];
         let (mut deliveries, mut exception_count) = (0, 0);
+        let policy = self.policies.read();
         for frame in frames {
             match nic::read(frame.window) {
-                Ok(HandedBack::Delivered(port, frame)) => {
+                Ok(HandedBack::Delivered(port, vsid, frame)) => {
+                    let own = policy.find_port(port);
+                    if own.is_some_and(|own| !nic::is_for(&own, vsid, &frame)) {
+                        self.nic_counters.misdirected += 1;
+                        continue;
+                    }
                     (ports[deliveries], delivered[deliveries]) = (port, frame);
                     deliveries += 1;
                 }
@@ -80,6 +88,7 @@ impl Carrier {
                 Err(_) => self.nic_counters.malformed += 1,
             }
         }
+        drop(policy);
         self.nic_counters.delivered += deliveries as u64;
         self.nic_counters.delivered_lost += self
             .outbox

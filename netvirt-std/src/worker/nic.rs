@@ -2,8 +2,9 @@
 
 use netvirt_core::datapath::{Frame, Ingress};
 use netvirt_core::offload::Offload;
+use netvirt_core::policy::Port;
 use netvirt_core::wire::Malformed;
-use netvirt_core::{MacAddress, PortId, UplinkId};
+use netvirt_core::{MacAddress, PortId, UplinkId, Vsid};
 use netvirt_fw::header::{ETHERTYPE, Kind, LINK_LEN, LinkAddresses, Packet, Repr};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,8 @@ pub struct NicCounters {
     pub delivered_lost: u64,
     /// Frames that the NIC left to the switch to decide: as many as it counts as received.
     pub exceptions: u64,
+    /// Frames for ports that have another virtual subnet or MAC address by this switch's policy: the NIC needs the same.
+    pub misdirected: u64,
     /// Frames of the NIC that make no sense to this version.
     pub malformed: u64,
 }
@@ -40,6 +43,7 @@ impl NicCounters {
         self.delivered += other.delivered;
         self.delivered_lost += other.delivered_lost;
         self.exceptions += other.exceptions;
+        self.misdirected += other.misdirected;
         self.malformed += other.malformed;
     }
 
@@ -51,6 +55,7 @@ impl NicCounters {
             ("delivered by it", self.delivered),
             ("  of these lost", self.delivered_lost),
             ("left to this switch", self.exceptions),
+            ("for another machine", self.misdirected),
             ("not understood", self.malformed),
         ];
         named
@@ -62,8 +67,8 @@ impl NicCounters {
 /// What a frame from the link is.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum HandedBack<'f> {
-    /// A frame for a machine, its work beside it.
-    Delivered(PortId, Frame<'f>),
+    /// A frame for a machine, its work beside it, and the virtual subnet that the port has in the NIC.
+    Delivered(PortId, Option<Vsid>, Frame<'f>),
     /// A frame that is to be decided here.
     Exception(Frame<'f>),
     /// No frame of the NIC's: the kernel's own business.
@@ -82,23 +87,31 @@ impl NicLink {
         }
     }
 
-    /// What stands in front of a machine's frame.
-    pub(super) fn hand_over(&self, port: PortId, offload: Offload) -> [u8; LINK_LEN] {
-        self.front(Kind::Sent(port), offload)
+    /// What stands in front of a machine's frame. The port is in this virtual subnet.
+    pub(super) fn hand_over(
+        &self,
+        port: PortId,
+        vsid: Option<Vsid>,
+        offload: Offload,
+    ) -> [u8; LINK_LEN] {
+        self.front(&Repr {
+            offload,
+            vsid,
+            ..Repr::new(Kind::Sent(port))
+        })
     }
 
     /// What stands in front of a frame that was decided here.
     pub(super) fn decided(&self, offload: Offload) -> [u8; LINK_LEN] {
-        self.front(Kind::Decided(self.uplink), offload)
+        self.front(&Repr {
+            offload,
+            ..Repr::new(Kind::Decided(self.uplink))
+        })
     }
 
-    fn front(&self, kind: Kind, offload: Offload) -> [u8; LINK_LEN] {
+    fn front(&self, repr: &Repr) -> [u8; LINK_LEN] {
         let mut front = [0; LINK_LEN];
-        let repr = Repr {
-            offload,
-            ..Repr::new(kind)
-        };
-        self.addresses.emit(&repr, &mut front);
+        self.addresses.emit(repr, &mut front);
         front
     }
 }
@@ -119,8 +132,17 @@ pub(super) fn read(bytes: &[u8]) -> Result<HandedBack<'_>, Malformed> {
         ..Frame::whole(ingress, window)
     };
     match repr.kind {
-        Kind::Delivered(port) => Ok(HandedBack::Delivered(port, frame(Ingress::Port(port)))),
+        Kind::Delivered(port) => {
+            let frame = frame(Ingress::Port(port));
+            Ok(HandedBack::Delivered(port, repr.vsid, frame))
+        }
         Kind::Exception { ingress, .. } => Ok(HandedBack::Exception(frame(ingress))),
         Kind::Sent(_) | Kind::Decided(_) => Err(Malformed::Value),
     }
+}
+
+/// Whether a frame that the NIC has for a port is for the machine behind that port here. Both number ports by their own policies.
+pub(super) fn is_for(own: &Port, vsid: Option<Vsid>, frame: &Frame<'_>) -> bool {
+    let destination = frame.window.first_chunk().map(|bytes| MacAddress(*bytes));
+    own.vsid == vsid && destination.is_some_and(|mac| mac == own.mac || !mac.is_unicast())
 }

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use netvirt_core::PortId;
 use netvirt_core::counters::Counters;
 use netvirt_core::datapath::{DropReason, Frame, Outcome, Punt, Replica, Replication, Verdict};
 use netvirt_core::edit::{DETACHED_ROOM, Detached, Edit};
 use netvirt_core::offload::Offload;
 use netvirt_core::policy::{Neighbour, NextHop, Policy};
 use netvirt_core::proxy::Reply;
+use netvirt_core::{PortId, Vsid};
 use netvirt_fw::header::LINK_LEN;
 
 use super::Event;
@@ -187,14 +187,20 @@ impl Outbox {
     }
 
     /// Hands frames of a machine to the offload NIC as they are. Yields how many were lost.
-    pub fn hand_over(&mut self, link: &NicLink, port: PortId, frames: &[Frame<'_>]) -> u64 {
+    pub fn hand_over(
+        &mut self,
+        link: &NicLink,
+        port: PortId,
+        vsid: Option<Vsid>,
+        frames: &[Frame<'_>],
+    ) -> u64 {
         let Some(sender) = self.senders.get_mut(Egress::Uplink(link.uplink)) else {
             return frames.len() as u64;
         };
         let mut fronts = [[0; LINK_LEN]; BATCH];
         let mut outgoing = [Outgoing::whole(&[]); BATCH];
         for ((front, place), frame) in fronts.iter_mut().zip(&mut outgoing).zip(frames) {
-            *front = link.hand_over(port, frame.offload);
+            *front = link.hand_over(port, vsid, frame.offload);
             place.front = front;
             place.rest = frame.window;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use netvirt_core::datapath::Ingress;
 use netvirt_core::offload::{Offload, PartialChecksum};
 use netvirt_core::policy::{Change, Uncovered};
-use netvirt_core::{MacAddress, PortId, UplinkId};
+use netvirt_core::{MacAddress, PortId, UplinkId, Vsid};
 use netvirt_fw::header::{ETHERTYPE, Kind, LINK_LEN, LinkAddresses, Packet, Repr};
 use netvirt_std::host::HostError;
 use netvirt_std::worker::NicCounters;
@@ -65,6 +65,18 @@ fn nic_counters(host: &Running) -> NicCounters {
 }
 
 const BLUE_1_PORT: PortId = PortId(0);
+const RED_1_PORT: PortId = PortId(1);
+
+fn blue() -> Option<Vsid> {
+    Some(Vsid::new(5001).unwrap())
+}
+
+fn for_blue_1() -> Repr {
+    Repr {
+        vsid: blue(),
+        ..Repr::new(Kind::Delivered(BLUE_1_PORT))
+    }
+}
 
 #[test]
 fn a_frame_of_a_machine_is_handed_to_the_nic_with_the_work_beside_it() {
@@ -74,6 +86,7 @@ fn a_frame_of_a_machine_is_handed_to_the_nic_with_the_work_beside_it() {
     let (repr, handed) = read(&nic.receive());
     let expected = Repr {
         offload: PARTIAL,
+        vsid: blue(),
         ..Repr::new(Kind::Sent(BLUE_1_PORT))
     };
     assert_eq!((repr, handed), (expected, frame));
@@ -91,7 +104,7 @@ fn a_frame_of_the_nic_reaches_its_machine_with_the_work_that_the_device_takes_ov
     let frame = ethernet(BLUE_1, BLUE_2, 0x0800, &packet("10.0.0.7", "10.0.0.5"));
     let repr = Repr {
         offload: PARTIAL,
-        ..Repr::new(Kind::Delivered(BLUE_1_PORT))
+        ..for_blue_1()
     };
     nic.send(&written(&repr, &frame));
     assert_eq!(
@@ -168,7 +181,7 @@ fn what_makes_no_sense_on_the_link_is_counted_and_what_is_not_the_nics_is_left_a
     let (mut host, mut nic) = offloaded();
     let frame = ethernet(BLUE_1, BLUE_2, 0x0800, &packet("10.0.0.7", "10.0.0.5"));
     let sent_by_a_host = written(&Repr::new(Kind::Sent(BLUE_1_PORT)), &frame);
-    let good = written(&Repr::new(Kind::Delivered(BLUE_1_PORT)), &frame);
+    let good = written(&for_blue_1(), &frame);
     let mut other_version = good.clone();
     other_version[14] ^= 0xf0;
     let cut = &good[..LINK_LEN - 1];
@@ -190,6 +203,31 @@ fn what_makes_no_sense_on_the_link_is_counted_and_what_is_not_the_nics_is_left_a
     };
     assert_eq!(nic_counters(&host), expected);
     assert_eq!(host.counted().0.received, 0);
+}
+
+/// As when the NIC was given another file than this switch has: nothing may reach the machine of another tenant.
+#[test]
+fn a_frame_for_a_port_that_is_another_machines_here_reaches_nobody() {
+    let (mut host, mut nic) = offloaded();
+    let frame = ethernet(BLUE_1, BLUE_2, 0x0800, &packet("10.0.0.7", "10.0.0.5"));
+    let to_all = ethernet(BROADCAST, BLUE_2, 0x0800, &packet("10.0.0.7", "10.0.0.255"));
+    let port_of_red = Repr {
+        vsid: blue(),
+        ..Repr::new(Kind::Delivered(RED_1_PORT))
+    };
+    nic.send(&written(&port_of_red, &frame));
+    nic.send(&written(&port_of_red, &to_all));
+    // In the right subnet, and for the address of another machine of it.
+    let to_another = ethernet(BLUE_2, BLUE_1, 0x0800, &packet("10.0.0.5", "10.0.0.7"));
+    nic.send(&written(&for_blue_1(), &to_another));
+    nic.send(&written(&for_blue_1(), &to_all));
+    assert_eq!(host.machine("blue-1").receive(), to_all);
+    let expected = NicCounters {
+        delivered: 1,
+        misdirected: 3,
+        ..NicCounters::default()
+    };
+    assert_eq!(nic_counters(&host), expected);
 }
 
 /// The addresses are the NIC's: it probes, announces and answers for them.

@@ -185,8 +185,13 @@ impl Site {
                     destination: NIC_MAC,
                     source: HOST_MAC,
                 };
+                let own = self.nve.lock(|nve| {
+                    let nve = nve.borrow();
+                    nve.policies.live().find_port(PortId(port))
+                });
                 let repr = Repr {
                     offload: packet.offload,
+                    vsid: own.and_then(|own| own.vsid),
                     ..Repr::new(Kind::Sent(PortId(port)))
                 };
                 let mut front = [0; LINK_LEN];

@@ -140,8 +140,13 @@ impl<'h> Story<'h> {
                     destination: NIC,
                     source: self.host.uplink_mac,
                 };
+                let own = self.host.ports.iter().find(|own| own.port == port);
+                let repr = Repr {
+                    vsid: own.map(|own| own.vsid),
+                    ..Repr::new(Kind::Sent(port))
+                };
                 let mut link = [0; LINK_LEN];
-                addresses.emit(&Repr::new(Kind::Sent(port)), &mut link);
+                addresses.emit(&repr, &mut link);
                 self.nic.host.send(&[&link[..], frame].concat())?;
             }
         }
