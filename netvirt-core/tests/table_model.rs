@@ -92,8 +92,9 @@ proptest! {
                     let before = content(&table);
                     let mut keys: BTreeMap<_, _> =
                         mirror.iter().map(|(&key, &slot)| (slot, key)).collect();
-                    let inserted = table.insert(record, |from, to| {
+                    let inserted = table.insert(record, |entry, from, to| {
                         let moved = keys.remove(&from).expect("only an entry moves");
+                        assert_eq!(entry.key, key(moved));
                         assert_eq!(keys.insert(to, moved), None, "moved into a slot in use");
                     });
                     match inserted {
@@ -240,7 +241,8 @@ fn refusals(records: usize, fillings: usize) -> usize {
     let mut hashes = Stream(records as u64);
     let mut filling = || {
         table.clear();
-        (0..records as u32).all(|value| table.insert_new(hashes.next(), value, |_, _| {}).is_ok())
+        (0..records as u32)
+            .all(|value| table.insert_new(hashes.next(), value, |_, _, _| {}).is_ok())
     };
     (0..fillings).filter(|_| !filling()).count()
 }

@@ -10,11 +10,17 @@
 //! | [`outbox`] | doing what was decided about a frame |
 //! | [`overlay`] | a network stack that lives inside a virtual network |
 //! | [`rings`] | the seam to the NIC's own rings: batches of buffers with headroom, in place |
+//!
+//! With the feature `defmt` or `log` the NIC tells how each download ended, and which policy it has.
 #![no_std]
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
 extern crate std;
+
+#[cfg(feature = "embassy")]
+#[macro_use]
+mod events;
 
 pub mod download;
 #[cfg(feature = "embassy")]

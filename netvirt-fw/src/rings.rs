@@ -3,89 +3,149 @@
 
 use core::fmt;
 use core::mem;
-use core::ops::Range;
+use core::ops::{Deref, DerefMut, Range};
 use core::task::Context;
 
 use netvirt_core::edit::HEADROOM;
 use netvirt_core::offload::Offload;
 
+/// The memory of one [`Buffer`]: what is known of the frame in it, and the bytes that the frame lies in.
+///
+/// The bytes begin a cache line of their own, so that a device that writes them disturbs nothing else.
+///
+/// ```
+/// use netvirt_fw::rings::BufferMemory;
+///
+/// let memory: [BufferMemory<[u8; 2048]>; 4] = [const { BufferMemory::new() }; 4];
+/// ```
+#[repr(C)]
+pub struct BufferMemory<B: ?Sized = [u8]> {
+    start: u32,
+    end: u32,
+    /// The work that is left to be done to the frame.
+    pub offload: Offload,
+    line: [Line; 0],
+    bytes: B,
+}
+
+#[repr(align(64))]
+struct Line;
+
+impl<const LENGTH: usize> BufferMemory<[u8; LENGTH]> {
+    /// Memory of `LENGTH` bytes, with nothing in it. If it has no more than [`Buffer::HEADROOM`], it has no room for any frame.
+    #[expect(
+        clippy::new_without_default,
+        reason = "it is too large to be made at run time"
+    )]
+    pub const fn new() -> Self {
+        const { assert!(LENGTH <= u32::MAX as usize, "places are told in 32 bits") };
+        Self {
+            start: 0,
+            end: 0,
+            offload: Offload::NONE,
+            line: [],
+            bytes: [0; _],
+        }
+    }
+}
+
 /// A piece of packet memory and the frame in it, if there is one.
 ///
 /// A ring receives into the bytes behind [`Buffer::HEADROOM`]; what is put in front of a frame grows into the bytes before.
-pub struct Buffer<'b> {
-    memory: &'b mut [u8],
-    frame: Range<usize>,
-    /// The work that is left to be done to the frame.
-    pub offload: Offload,
-}
+///
+/// It is no more than a reference to its [memory](BufferMemory), so that it is cheap to be handed on.
+pub struct Buffer<'b>(&'b mut BufferMemory);
 
 impl<'b> Buffer<'b> {
-    /// Bytes that are kept free in front of a received frame. A multiple of 64, so that a ring's buffers stay aligned as the
-    /// memory is.
+    /// Bytes that are kept free in front of a received frame. A multiple of 64, so that a received frame begins a cache line.
     pub const HEADROOM: usize = HEADROOM.next_multiple_of(64);
 
-    /// An empty buffer. Memory of no more than [`Buffer::HEADROOM`] bytes has no room for any frame.
-    pub const fn new(memory: &'b mut [u8]) -> Self {
-        Self {
-            memory,
-            frame: 0..0,
-            offload: Offload::NONE,
-        }
+    /// An empty buffer. What was in the memory is forgotten.
+    pub const fn new(memory: &'b mut BufferMemory) -> Self {
+        memory.start = 0;
+        memory.end = 0;
+        memory.offload = Offload::NONE;
+        Self(memory)
     }
 
+    /// The memory alone.
+    pub const fn into_memory(self) -> &'b mut BufferMemory {
+        self.0
+    }
+}
+
+impl Deref for Buffer<'_> {
+    type Target = BufferMemory;
+
+    #[inline]
+    fn deref(&self) -> &BufferMemory {
+        self.0
+    }
+}
+
+impl DerefMut for Buffer<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut BufferMemory {
+        self.0
+    }
+}
+
+impl BufferMemory {
     /// The frame.
     pub fn frame(&self) -> &[u8] {
-        self.memory.get(self.frame.clone()).unwrap_or_default()
+        self.bytes.get(self.place()).unwrap_or_default()
     }
 
     /// The frame, to be changed where it lies.
     pub fn frame_mut(&mut self) -> &mut [u8] {
-        self.memory.get_mut(self.frame.clone()).unwrap_or_default()
+        let place = self.place();
+        self.bytes.get_mut(place).unwrap_or_default()
     }
 
-    /// Where in the memory the frame lies.
+    /// Where in the bytes the frame lies.
     pub const fn place(&self) -> Range<usize> {
-        self.frame.start..self.frame.end
+        self.start as usize..self.end as usize
     }
 
-    /// All of the memory.
-    pub const fn memory(&self) -> &[u8] {
-        self.memory
+    /// All of the bytes.
+    pub const fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
-    /// All of the memory, to be written.
-    pub const fn memory_mut(&mut self) -> &mut [u8] {
-        self.memory
+    /// All of the bytes, to be written.
+    pub const fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
     }
 
-    /// Bytes of the longest frame that can be received into the buffer.
+    /// Bytes of the longest frame that can be received.
     pub const fn capacity(&self) -> usize {
-        self.memory.len().saturating_sub(Self::HEADROOM)
+        self.bytes.len().saturating_sub(Buffer::HEADROOM)
     }
 
     /// Where a frame is received into: everything behind the headroom.
     pub fn space_mut(&mut self) -> &mut [u8] {
-        self.memory.get_mut(Self::HEADROOM..).unwrap_or_default()
+        self.bytes.get_mut(Buffer::HEADROOM..).unwrap_or_default()
     }
 
     /// Says where the frame lies.
     ///
     /// # Errors
-    /// [`OutOfBuffer`]; the buffer is then as it was.
+    /// [`OutOfBuffer`]; all is then as it was.
     pub fn set_place(&mut self, frame: Range<usize>) -> Result<(), OutOfBuffer> {
-        if frame.start > frame.end || frame.end > self.memory.len() {
+        if frame.start > frame.end || frame.end > self.bytes.len() {
             return Err(OutOfBuffer);
         }
-        self.frame = frame;
+        // There are no more than 4 GiB.
+        (self.start, self.end) = (frame.start as u32, frame.end as u32);
         Ok(())
     }
 
     /// Says that a frame of `length` bytes was received behind the headroom, with nothing left to be done to it.
     ///
     /// # Errors
-    /// [`OutOfBuffer`]; the buffer is then as it was.
+    /// [`OutOfBuffer`]; all is then as it was.
     pub fn received(&mut self, length: usize) -> Result<(), OutOfBuffer> {
-        self.set_place(Self::HEADROOM..Self::HEADROOM.saturating_add(length))?;
+        self.set_place(Buffer::HEADROOM..Buffer::HEADROOM.saturating_add(length))?;
         self.offload = Offload::NONE;
         Ok(())
     }
@@ -93,7 +153,7 @@ impl<'b> Buffer<'b> {
     /// Puts a copy of a frame behind the headroom, with nothing left to be done to it.
     ///
     /// # Errors
-    /// [`OutOfBuffer`] if it is too long; the buffer is then as it was.
+    /// [`OutOfBuffer`] if it is too long; all is then as it was.
     pub fn fill(&mut self, frame: &[u8]) -> Result<(), OutOfBuffer> {
         let space = self.space_mut().get_mut(..frame.len());
         space.ok_or(OutOfBuffer)?.copy_from_slice(frame);
@@ -102,33 +162,35 @@ impl<'b> Buffer<'b> {
 
     /// Takes bytes off the front of the frame, at most all.
     pub fn pull(&mut self, bytes: usize) {
-        self.frame.start = self.frame.start.saturating_add(bytes).min(self.frame.end);
+        let Range { start, end } = self.place();
+        self.start = start.saturating_add(bytes).min(end) as u32;
     }
 
     /// Puts bytes in front of the frame and yields them. What is in them is not said.
     ///
     /// # Errors
-    /// [`OutOfBuffer`] if there is no room left; the buffer is then as it was.
+    /// [`OutOfBuffer`] if there is no room left; all is then as it was.
     pub fn push(&mut self, bytes: usize) -> Result<&mut [u8], OutOfBuffer> {
-        let start = self.frame.start.checked_sub(bytes).ok_or(OutOfBuffer)?;
-        let room = self.memory.get_mut(start..self.frame.start);
-        let room = room.ok_or(OutOfBuffer)?;
-        self.frame.start = start;
+        let behind = self.place().start;
+        let start = behind.checked_sub(bytes).ok_or(OutOfBuffer)?;
+        let room = self.bytes.get_mut(start..behind).ok_or(OutOfBuffer)?;
+        self.start = start as u32;
         Ok(room)
     }
+}
 
-    /// The memory alone; what was in it is forgotten.
-    pub fn into_memory(self) -> &'b mut [u8] {
-        self.memory
+impl fmt::Debug for BufferMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BufferMemory")
+            .field("frame", &self.place())
+            .field("offload", &self.offload)
+            .finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for Buffer<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Buffer")
-            .field("frame", &self.frame)
-            .field("offload", &self.offload)
-            .finish_non_exhaustive()
+        f.debug_tuple("Buffer").field(&&*self.0).finish()
     }
 }
 
@@ -151,9 +213,9 @@ impl core::error::Error for OutOfBuffer {}
 /// Places for buffers: empty ones that wait to be used, or frames in their order.
 ///
 /// ```
-/// use netvirt_fw::rings::{Buffer, Queue};
+/// use netvirt_fw::rings::{Buffer, BufferMemory, Queue};
 ///
-/// let mut memory = [[0; 2048]; 4];
+/// let mut memory = [const { BufferMemory::<[u8; 2048]>::new() }; 4];
 /// let mut places = [const { None }; 4];
 /// let mut pool = Queue::new(&mut places);
 /// for buffer in &mut memory {
@@ -299,9 +361,15 @@ mod tests {
 
     use super::*;
 
+    fn numbered(number: u8) -> BufferMemory<[u8; 1]> {
+        let mut memory = BufferMemory::new();
+        memory.bytes = [number];
+        memory
+    }
+
     #[test]
     fn a_frame_grows_into_its_headroom_and_shrinks_again() {
-        let mut memory = [0; Buffer::HEADROOM + 64];
+        let mut memory = BufferMemory::<[u8; Buffer::HEADROOM + 64]>::new();
         let mut buffer = Buffer::new(&mut memory);
         assert_eq!((buffer.capacity(), buffer.frame()), (64, &[][..]));
         buffer.fill(&[1, 2, 3]).unwrap();
@@ -315,7 +383,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_changes_nothing() {
-        let mut memory = [0; Buffer::HEADROOM + 8];
+        let mut memory = BufferMemory::<[u8; Buffer::HEADROOM + 8]>::new();
         let mut buffer = Buffer::new(&mut memory);
         buffer.fill(&[7; 8]).unwrap();
         assert_eq!(buffer.fill(&[6; 9]), Err(OutOfBuffer));
@@ -326,25 +394,25 @@ mod tests {
         let reversed = 2..1;
         assert_eq!(buffer.set_place(reversed), Err(OutOfBuffer));
         assert_eq!(buffer.frame(), [7; 8]);
-        assert!(Buffer::new(&mut []).fill(&[]).is_err());
+        let mut none = BufferMemory::<[u8; 0]>::new();
+        assert!(Buffer::new(&mut none).fill(&[]).is_err());
     }
 
     #[test]
     fn a_full_queue_gives_the_buffer_back() {
-        let mut memory = [[1; 256], [2; 256]];
-        let [first, second] = &mut memory;
+        let [mut first, mut second] = [1, 2].map(numbered);
         let mut places = [None];
         let mut queue = Queue::new(&mut places);
-        assert!(queue.push(Buffer::new(first)).is_ok());
-        let refused = queue.push(Buffer::new(second)).unwrap_err();
-        assert_eq!(refused.into_memory()[0], 2);
+        assert!(queue.push(Buffer::new(&mut first)).is_ok());
+        let refused = queue.push(Buffer::new(&mut second)).unwrap_err();
+        assert_eq!(refused.bytes()[0], 2);
         assert_eq!((queue.len(), queue.room()), (1, 0));
     }
 
     proptest! {
         #[test]
         fn a_queue_keeps_the_order(steps in prop::collection::vec(any::<bool>(), 0..200)) {
-            let mut memory: Vec<[u8; 1]> = (0..=255).map(|number| [number]).collect();
+            let mut memory: Vec<_> = (0..=255).map(numbered).collect();
             let mut spare: VecDeque<_> = memory.iter_mut().map(|piece| Buffer::new(piece)).collect();
             let mut places = [const { None }; 5];
             let mut queue = Queue::new(&mut places);
@@ -352,17 +420,17 @@ mod tests {
             for is_push in steps {
                 if is_push {
                     let buffer = spare.pop_front().unwrap();
-                    let number = buffer.memory()[0];
+                    let number = buffer.bytes()[0];
                     match queue.push(buffer) {
                         Ok(()) => model.push_back(number),
                         Err(_) => prop_assert_eq!(model.len(), 5),
                     }
                 } else {
-                    let number = queue.pop().map(|buffer| buffer.memory()[0]);
+                    let number = queue.pop().map(|buffer| buffer.bytes()[0]);
                     prop_assert_eq!(number, model.pop_front());
                 }
-                let held: Vec<u8> = queue.iter().map(|buffer| buffer.memory()[0]).collect();
-                let also: Vec<u8> = queue.iter_mut().map(|buffer| buffer.memory()[0]).collect();
+                let held: Vec<u8> = queue.iter().map(|buffer| buffer.bytes()[0]).collect();
+                let also: Vec<u8> = queue.iter_mut().map(|buffer| buffer.bytes()[0]).collect();
                 prop_assert_eq!(&held, &also);
                 prop_assert_eq!(&held, &model.iter().copied().collect::<Vec<_>>());
                 prop_assert_eq!(queue.len() + queue.room(), 5);

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Wake, Waker};
 
 use netvirt_fw::driver::{DriverRings, Lost};
-use netvirt_fw::rings::{Buffer, Queue, Rings};
+use netvirt_fw::rings::{Buffer, BufferMemory, Queue, Rings};
 
 use wire::MemoryDriver;
 
 const LONGEST: usize = 100;
 
+type Memory = BufferMemory<[u8; Buffer::HEADROOM + LONGEST]>;
 type Places = Vec<Option<Buffer<'static>>>;
 
 fn places(count: usize) -> &'static mut [Option<Buffer<'static>>] {
@@ -24,7 +25,7 @@ fn places(count: usize) -> &'static mut [Option<Buffer<'static>>] {
 fn pool(buffers: usize) -> Queue<'static, 'static> {
     let mut pool = Queue::new(places(buffers));
     for _ in 0..buffers {
-        let memory = vec![0; Buffer::HEADROOM + LONGEST].leak();
+        let memory = Box::leak(Box::new(Memory::new()));
         assert!(pool.push(Buffer::new(memory)).is_ok());
     }
     pool

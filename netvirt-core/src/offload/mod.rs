@@ -33,10 +33,11 @@ pub struct PartialChecksum {
 }
 
 /// What a super-frame is to be cut into.
+// Counted from 1, so that `Offload::NONE` is all zero bytes: a `static` of them takes no room in a firmware image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SegmentKind {
     /// TCP segments over IPv4.
-    TcpIpv4,
+    TcpIpv4 = 1,
     /// TCP segments over IPv6.
     TcpIpv6,
     /// UDP datagrams (UDP segmentation offload).

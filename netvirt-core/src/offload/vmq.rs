@@ -119,7 +119,7 @@ impl<'s> QueueFilters<'s> {
         if self.table.get(&slot.key()).is_some_and(is_taken) {
             return Err(FilterRefused::MacTaken);
         }
-        match self.table.insert(slot, |_, _| {}) {
+        match self.table.insert(slot, |_, _, _| {}) {
             Ok(_) => Ok(()),
             Err(Full) => Err(FilterRefused::Full),
         }

@@ -28,7 +28,7 @@ pub use next_hop::NextHop;
 pub use provider::{ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, PathId};
 pub(crate) use provider::{least_path_mtu, tunnel_overhead};
 pub use record::Record;
-pub use refusal::{Missing, Refusal, Refused, TableName};
+pub use refusal::{Missing, OutOfRange, Refusal, Refused, TableName};
 pub use slab::Place;
 pub use static_storage::{Profile256, SUBNETS_PER_GROUP, StaticStorage};
 pub(crate) use tables::provider_key;

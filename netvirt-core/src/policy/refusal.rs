@@ -3,6 +3,8 @@
 use core::fmt;
 use core::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::change::{MulticastGroup, RecordName};
 use super::transaction::MalformedChange;
 use crate::address::{
@@ -11,7 +13,7 @@ use crate::address::{
 use crate::table::{Full, UnequalCapacity};
 
 /// A transaction was refused; nothing of it was seen by any packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
     /// Which change was refused, counted from 0; one behind the last if the whole does not fit together.
     pub change: usize,
@@ -28,7 +30,7 @@ impl fmt::Display for Refused {
 impl core::error::Error for Refused {}
 
 /// The tables whose storage can run out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TableName {
     /// Lookup records.
@@ -87,7 +89,7 @@ impl TableName {
 }
 
 /// Something that a change names and that is not there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Missing {
     /// The settings, which must come first.
     Settings,
@@ -157,7 +159,7 @@ impl fmt::Display for RecordName {
 }
 
 /// Why one change was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The bytes are no change.
@@ -223,11 +225,39 @@ pub enum Refusal {
     /// This host has no provider address of the family of the group that an address is to be mapped to.
     NoSourceForGroup(MulticastGroup),
     /// A value lies outside what the field can hold.
-    OutOfRange(&'static str),
+    OutOfRange(OutOfRange),
     /// No transaction was begun, or another one has ended it.
     NotBegun,
     /// The change is policy, not state of the network.
     NotState,
+}
+
+/// What lies outside its range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum OutOfRange {
+    /// A host number above 2147483647.
+    HostNumber,
+    /// An uplink number above 255.
+    UplinkNumber,
+    /// An outer TTL of 0.
+    OuterTtl,
+    /// A DSCP above 63.
+    Dscp,
+    /// A path MTU below 576 with IPv4 (RFC 791), or below 1280 with IPv6 (RFC 8200 §5).
+    PathMtu,
+}
+
+impl fmt::Display for OutOfRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HostNumber => "a host number above 2147483647",
+            Self::UplinkNumber => "an uplink number above 255",
+            Self::OuterTtl => "an outer TTL of 0",
+            Self::Dscp => "a DSCP above 63",
+            Self::PathMtu => "a path MTU below 576 with IPv4, or below 1280 with IPv6,",
+        })
+    }
 }
 
 impl fmt::Display for Refusal {

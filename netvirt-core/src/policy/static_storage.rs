@@ -95,10 +95,10 @@ pub struct StaticStorage<
     provider_routes: Unwritten<Option<ProviderRoute>, PROVIDER_ROUTES>,
 }
 
-/// Room for 256 lookup records of any mix, 8 subnets, 16 hosts, 64 ports and 16 multicast groups, in 36 KiB a copy.
-pub type Profile256 = StaticStorage<{ buckets_for(256) }, 1, 2, 64>;
+/// Room for 256 lookup records of any mix, 8 subnets, 16 hosts, 32 ports and 16 multicast groups, in 35 KiB a copy.
+pub type Profile256 = StaticStorage<{ buckets_for(256) }, 1, 2, 32>;
 
-const _: () = assert!(size_of::<Profile256>() <= 36 * 1024);
+const _: () = assert!(size_of::<Profile256>() <= 35 * 1024);
 
 impl<
     const RECORD_BUCKETS: usize,

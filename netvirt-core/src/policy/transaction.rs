@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::change::Change;
 
 /// Changes of policy in their encoding, to be applied as a whole or not at all.
@@ -65,7 +67,7 @@ impl Iterator for Changes<'_> {
 }
 
 /// Bytes that are no change in this version's encoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MalformedChange;
 
 impl fmt::Display for MalformedChange {

@@ -159,12 +159,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// Where an entry of `hash` can be.
     #[inline(always)]
     pub fn probe(&self, hash: u64) -> Probe {
-        let buckets = self.buckets();
-        let tag = hash as u16;
-        let tag = if tag == VACANT { 1 } else { tag };
-        let first = reduce((hash >> 32) as u32, buckets);
-        let second = other_bucket(first, tag, buckets);
-        Probe { first, second, tag }
+        probe(self.buckets(), hash)
     }
 
     /// Asks for the tags of both buckets.
@@ -180,13 +175,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// Matches the tags of both buckets and asks for the first slot that matches, nearly always the only one.
     #[inline(always)]
     pub fn candidates<C: Cpu>(&self, probe: &Probe) -> Candidates {
-        let Probe { first, second, tag } = *probe;
-        let mask = self.matches::<C>(first, tag) | self.matches::<C>(second, tag) << 8;
-        let candidates = Candidates {
-            first,
-            second,
-            mask,
-        };
+        let candidates = candidates::<C>(&self.tags, probe);
         if let Some(value) = candidates
             .first()
             .and_then(|slot| self.slots.get(slot as usize))
@@ -227,7 +216,7 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
     /// The slot of the entry of `hash` that `is_match` recognises.
     #[inline]
     pub fn find(&self, hash: u64, is_match: impl Fn(&V) -> bool) -> Option<u32> {
-        let candidates = self.candidates::<Portable>(&self.probe(hash));
+        let candidates = look_up_one(&self.tags, self.buckets(), hash);
         self.resolve(&candidates, is_match).map(|(slot, _)| slot)
     }
 
@@ -264,8 +253,8 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
 
     /// Adds an entry that the table does not hold yet, and returns its slot.
     ///
-    /// Others may have to move to their other bucket; `moved` hears of each move from one slot to
-    /// another, in the order in which they happen, always into a slot that is vacant by then.
+    /// Others may have to move to their other bucket; `moved` hears of each that moves, from one slot to
+    /// another, in the order in which they do, always into a slot that is vacant by then.
     ///
     /// # Errors
     /// [`Full`] if no vacant slot is in reach; nothing has moved then.
@@ -273,10 +262,10 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         &mut self,
         hash: u64,
         value: V,
-        moved: impl FnMut(u32, u32),
+        moved: impl FnMut(&V, u32, u32),
     ) -> Result<u32, Full> {
         let probe = self.probe(hash);
-        let slot = match self.vacant_slot(&probe) {
+        let slot = match vacant_slot(&self.tags, self.buckets(), &probe) {
             Some(slot) => slot,
             None => self.make_room(&probe, moved).ok_or(Full)?,
         };
@@ -318,80 +307,22 @@ impl<'s, V: Copy> Cuckoo<'s, V> {
         Ok(())
     }
 
-    /// A vacant slot in the emptier of the two buckets.
-    fn vacant_slot(&self, probe: &Probe) -> Option<u32> {
-        let first = self.vacant_lanes(probe.first);
-        let second = self.vacant_lanes(probe.second);
-        let (bucket, lanes) = if second.count_ones() > first.count_ones() {
-            (probe.second, second)
-        } else {
-            (probe.first, first)
-        };
-        (lanes != 0).then(|| slot_number(bucket, lanes.trailing_zeros()))
-    }
-
     /// Frees a slot in one of the two buckets by the shortest chain of moves. What has moved out of the slot
     /// still stands there too, and is to be overwritten.
-    fn make_room(&mut self, probe: &Probe, mut moved: impl FnMut(u32, u32)) -> Option<u32> {
-        let (path, mut hole) = self.path_to_hole(probe)?;
+    #[cold]
+    fn make_room(&mut self, probe: &Probe, mut moved: impl FnMut(&V, u32, u32)) -> Option<u32> {
+        let mut path = Path::new();
+        let mut hole = path_to_hole(&self.tags, self.buckets(), probe, &mut path)?;
         let mut step = *path.last()?;
         while let Some((parent, lane)) = step.parent {
             step = *path.get(usize::from(parent))?;
             let from = slot_number(step.bucket, lane.into());
-            self.put(hole, self.tag(from)?, *self.slots.get(from as usize)?);
-            moved(from, hole);
+            let value = *self.slots.get(from as usize)?;
+            self.put(hole, self.tag(from)?, value);
+            moved(&value, from, hole);
             hole = from;
         }
         Some(hole)
-    }
-
-    /// Searches breadth first for a bucket with a vacant slot, which is that of the last step.
-    fn path_to_hole(&self, probe: &Probe) -> Option<(Path, u32)> {
-        let mut path = Path::new();
-        for bucket in [probe.first, probe.second] {
-            path.push(Step {
-                bucket,
-                parent: None,
-            })
-            .ok()?;
-        }
-        let mut next = 0;
-        while let Some(&Step { bucket, .. }) = path.get(next) {
-            let tags = self.tags.get(bucket as usize)?;
-            for (lane, tag) in (0..).zip(tags.0) {
-                let target = other_bucket(bucket, tag, self.buckets());
-                if path.iter().any(|step| step.bucket == target) {
-                    continue;
-                }
-                let parent = Some((next as u8, lane));
-                path.push(Step {
-                    bucket: target,
-                    parent,
-                })
-                .ok()?;
-                let vacant = self.vacant_lanes(target);
-                if vacant != 0 {
-                    return Some((path, slot_number(target, vacant.trailing_zeros())));
-                }
-            }
-            next = next.wrapping_add(1);
-        }
-        None
-    }
-
-    #[inline(always)]
-    fn matches<C: Cpu>(&self, bucket: u32, tag: u16) -> u16 {
-        let tags = self.tags.get(bucket as usize);
-        tags.map_or(0, |tags| u16::from(C::match_tags(&tags.0, tag)))
-    }
-
-    #[inline(always)]
-    fn vacant_lanes(&self, bucket: u32) -> u8 {
-        let in_use = bucket < self.buckets();
-        self.tags
-            .get(bucket as usize)
-            .filter(|_| in_use)
-            .map_or(0, TagBucket::vacant)
     }
 
     fn put(&mut self, slot: u32, tag: u16, value: V) {
@@ -426,6 +357,88 @@ struct Step {
 }
 
 const _: () = assert!(SEARCH_LIMIT <= u8::MAX as usize);
+
+#[inline(always)]
+fn probe(buckets: u32, hash: u64) -> Probe {
+    let tag = hash as u16;
+    let tag = if tag == VACANT { 1 } else { tag };
+    let first = reduce((hash >> 32) as u32, buckets);
+    let second = other_bucket(first, tag, buckets);
+    Probe { first, second, tag }
+}
+
+#[inline(always)]
+fn candidates<C: Cpu>(tags: &[TagBucket], probe: &Probe) -> Candidates {
+    let Probe { first, second, tag } = *probe;
+    let matches = |bucket: u32| {
+        let tags = tags.get(bucket as usize);
+        tags.map_or(0, |tags| u16::from(C::match_tags(&tags.0, tag)))
+    };
+    Candidates {
+        first,
+        second,
+        mask: matches(first) | matches(second) << 8,
+    }
+}
+
+/// Both stages for a lookup that is not one of a batch. Such lookups are many and seldom on a frame's way, so that they share one
+/// copy of this.
+#[inline(never)]
+fn look_up_one(tags: &[TagBucket], buckets: u32, hash: u64) -> Candidates {
+    candidates::<Portable>(tags, &probe(buckets, hash))
+}
+
+/// Searches breadth first for a bucket with a vacant slot, which is that of the last step.
+fn path_to_hole(tags: &[TagBucket], buckets: u32, probe: &Probe, path: &mut Path) -> Option<u32> {
+    for bucket in [probe.first, probe.second] {
+        path.push(Step {
+            bucket,
+            parent: None,
+        })
+        .ok()?;
+    }
+    let mut next = 0;
+    while let Some(&Step { bucket, .. }) = path.get(next) {
+        let tags_there = tags.get(bucket as usize)?;
+        for (lane, tag) in (0..).zip(tags_there.0) {
+            let target = other_bucket(bucket, tag, buckets);
+            if path.iter().any(|step| step.bucket == target) {
+                continue;
+            }
+            let parent = Some((next as u8, lane));
+            path.push(Step {
+                bucket: target,
+                parent,
+            })
+            .ok()?;
+            let vacant = vacant_lanes(tags, buckets, target);
+            if vacant != 0 {
+                return Some(slot_number(target, vacant.trailing_zeros()));
+            }
+        }
+        next = next.wrapping_add(1);
+    }
+    None
+}
+
+/// A vacant slot in the emptier of the two buckets.
+fn vacant_slot(tags: &[TagBucket], buckets: u32, probe: &Probe) -> Option<u32> {
+    let first = vacant_lanes(tags, buckets, probe.first);
+    let second = vacant_lanes(tags, buckets, probe.second);
+    let (bucket, lanes) = if second.count_ones() > first.count_ones() {
+        (probe.second, second)
+    } else {
+        (probe.first, first)
+    };
+    (lanes != 0).then(|| slot_number(bucket, lanes.trailing_zeros()))
+}
+
+fn vacant_lanes(tags: &[TagBucket], buckets: u32, bucket: u32) -> u8 {
+    let in_use = bucket < buckets;
+    tags.get(bucket as usize)
+        .filter(|_| in_use)
+        .map_or(0, TagBucket::vacant)
+}
 
 #[inline(always)]
 fn slot_number(bucket: u32, lane: u32) -> u32 {
@@ -485,7 +498,7 @@ mod tests {
             None,
             "vacant slots are no candidates"
         );
-        let slot = table.insert_new(0, 7, |_, _| {}).unwrap();
+        let slot = table.insert_new(0, 7, |_, _, _| {}).unwrap();
         assert_eq!(table.find(0, |&value| value == 7), Some(slot));
     }
 
@@ -501,14 +514,15 @@ mod tests {
             );
             assert_eq!(table.capacity(), usable * 8);
             let hashes = (0..1000u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-            let accepted = hashes.filter(|&hash| table.insert_new(hash, hash, |_, _| {}).is_ok());
+            let accepted =
+                hashes.filter(|&hash| table.insert_new(hash, hash, |_, _, _| {}).is_ok());
             assert_eq!(
                 accepted.count(),
                 usable * 8,
                 "two buckets or one can be filled entirely"
             );
             assert_eq!(
-                table.insert_new(5, 5, |_, _| panic!("nothing may move")),
+                table.insert_new(5, 5, |_, _, _| panic!("nothing may move")),
                 Err(Full)
             );
         }
@@ -526,7 +540,7 @@ mod tests {
             ManagedSlice::Borrowed(&mut more_tags),
             ManagedSlice::Borrowed(&mut more_slots),
         );
-        table.insert_new(1, 1, |_, _| {}).unwrap();
+        table.insert_new(1, 1, |_, _, _| {}).unwrap();
         assert_eq!(larger.copy_from(&table), Err(UnequalCapacity));
         assert!(larger.is_empty());
     }

@@ -88,7 +88,7 @@ impl<'s, E: Entry> ExactTable<'s, E> {
     #[inline]
     pub fn slot_of(&self, key: &Key) -> Option<u32> {
         self.entries
-            .find(self.seed.hash(key), |entry| entry.key() == *key)
+            .find(self.seed.hash_one(key), |entry| entry.key() == *key)
     }
 
     /// The entry in `slot`.
@@ -124,7 +124,7 @@ impl<'s, E: Entry> ExactTable<'s, E> {
 
     /// Adds `entry` or puts it in the place of the one with its key. Returns its slot, and the one replaced.
     ///
-    /// `moved` hears of each other entry that has to move from one slot to another, in the order in which
+    /// `moved` hears of each other entry that has to move, from one slot to another, in the order in which
     /// they move, always into a slot that is vacant by then.
     ///
     /// # Errors
@@ -132,7 +132,7 @@ impl<'s, E: Entry> ExactTable<'s, E> {
     pub fn insert(
         &mut self,
         entry: E,
-        moved: impl FnMut(u32, u32),
+        moved: impl FnMut(&E, u32, u32),
     ) -> Result<(u32, Option<E>), Full> {
         let key = entry.key();
         if let Some(slot) = self.slot_of(&key)
@@ -142,7 +142,7 @@ impl<'s, E: Entry> ExactTable<'s, E> {
         }
         let slot = self
             .entries
-            .insert_new(self.seed.hash(&key), entry, moved)?;
+            .insert_new(self.seed.hash_one(&key), entry, moved)?;
         Ok((slot, None))
     }
 

@@ -116,6 +116,12 @@ impl Seed {
         ])
     }
 
+    /// The hash of a key that is looked up alone. All such lookups share one copy of this.
+    #[inline(never)]
+    pub(super) fn hash_one(self, key: &Key) -> u64 {
+        self.hash(key)
+    }
+
     /// The hash of `key`: two folded multiplications.
     #[inline(always)]
     pub const fn hash(self, key: &Key) -> u64 {

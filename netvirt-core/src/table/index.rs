@@ -87,7 +87,7 @@ impl<'s> Index<'s> {
     pub fn find(&self, key: &Key, is_match: impl Fn(u32) -> bool) -> Option<u32> {
         let slot = self
             .numbers
-            .find(self.seed.hash(key), |&number| is_match(number))?;
+            .find(self.seed.hash_one(key), |&number| is_match(number))?;
         self.numbers.get(slot).copied()
     }
 
@@ -97,7 +97,7 @@ impl<'s> Index<'s> {
     /// [`Full`] if there is no room; nothing has changed then.
     pub fn insert(&mut self, key: &Key, number: u32) -> Result<(), Full> {
         self.numbers
-            .insert_new(self.seed.hash(key), number, |_, _| {})?;
+            .insert_new(self.seed.hash_one(key), number, |_, _, _| {})?;
         Ok(())
     }
 
@@ -136,6 +136,6 @@ impl<'s> Index<'s> {
 
     fn slot_of(&self, key: &Key, number: u32) -> Option<u32> {
         self.numbers
-            .find(self.seed.hash(key), |&held| held == number)
+            .find(self.seed.hash_one(key), |&held| held == number)
     }
 }

@@ -13,6 +13,8 @@ mod prefix;
 
 use core::fmt;
 
+use serde::{Deserialize, Serialize};
+
 pub use cpu::{Cpu, Portable};
 pub use cuckoo::{Candidates, Cuckoo, Probe, SLOTS_PER_BUCKET, TagBucket, buckets_for};
 pub use exact::{Entry, ExactTable};
@@ -35,7 +37,7 @@ impl fmt::Display for Full {
 impl core::error::Error for Full {}
 
 /// Two tables differ in capacity, so that one cannot become a copy of the other. Nothing was copied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnequalCapacity;
 
 impl fmt::Display for UnequalCapacity {

@@ -183,7 +183,7 @@ fn an_own_address_is_what_headers_can_hold() {
             Refusal::Address(InvalidAddress::MacNotUnicast(group.mac)),
         ),
         (long, Refusal::Address(InvalidAddress::PrefixLength(33))),
-        (far, Refusal::OutOfRange("an uplink number above 255")),
+        (far, Refusal::OutOfRange(OutOfRange::UplinkNumber)),
     ] {
         assert_eq!(refuse(&[Change::AddProviderAddress(own)]), why);
     }
@@ -250,7 +250,7 @@ fn a_neighbour_has_one_mac_address_on_an_uplink() {
     };
     assert_eq!(
         refuse(&[Change::SetNeighbour(far)]),
-        Refusal::OutOfRange("an uplink number above 255")
+        Refusal::OutOfRange(OutOfRange::UplinkNumber)
     );
 }
 
@@ -260,7 +260,7 @@ fn a_path_mtu_is_no_less_than_every_host_takes() {
         Change::AddHost(HOST_3),
         Change::AddHostAddress(HOST_3, pa("fd00:4::33")),
     ];
-    let too_small = Refusal::OutOfRange("a path MTU below 576 with IPv4, or below 1280 with IPv6,");
+    let too_small = Refusal::OutOfRange(OutOfRange::PathMtu);
     for (address, least) in [("192.168.4.22", 576), ("fd00:4::33", 1280)] {
         for mtu in [0, 1, least - 1] {
             let changes = [&ipv6[..], &[path_mtu(address, mtu)]].concat();

@@ -279,11 +279,11 @@ fn settings_that_no_header_can_hold_are_refused() {
     let group = Settings::new(HOST_1, MacAddress::BROADCAST);
     assert_eq!(
         refuse(&[Change::SetSettings(no_ttl)]),
-        Refusal::OutOfRange("an outer TTL of 0")
+        Refusal::OutOfRange(OutOfRange::OuterTtl)
     );
     assert_eq!(
         refuse(&[Change::SetSettings(no_dscp)]),
-        Refusal::OutOfRange("a DSCP above 63")
+        Refusal::OutOfRange(OutOfRange::Dscp)
     );
     assert_eq!(
         refuse(&[Change::SetSettings(group)]),
@@ -295,7 +295,7 @@ fn settings_that_no_header_can_hold_are_refused() {
             &mut Capacities::ROOMY.policies(),
             &[Change::SetSettings(Settings::new(host, ROUTER_MAC))]
         ),
-        Refusal::OutOfRange("a host number above 2147483647")
+        Refusal::OutOfRange(OutOfRange::HostNumber)
     );
 }
 

@@ -1,5 +1,7 @@
 //! The NIC's end on a stack of embassy-net.
 
+use core::pin::pin;
+
 use embassy_futures::yield_now;
 use embassy_net::Stack;
 use embassy_net::tcp::{self, TcpSocket};
@@ -34,31 +36,40 @@ impl Buffers {
     }
 }
 
-/// Serves connections to [`PORT`] of a stack, one after another, for ever. `ended` is told how each of them ended.
+/// Serves connections to [`PORT`] of a stack, one after another, for ever.
 pub async fn listen<M: RawMutex>(
     stack: Stack<'_>,
     buffers: &mut Buffers,
     nve: &SharedNve<'_, M>,
     key: &Key,
     mut nonces: Nonces,
-    mut ended: impl FnMut(Result<(), Ended<tcp::Error>>),
 ) -> ! {
     loop {
         let mut socket = TcpSocket::new(stack, &mut buffers.received, &mut buffers.sent);
         socket.set_timeout(Some(PATIENCE));
         if socket.accept(PORT).await.is_ok() {
-            let served = serve(&mut socket, nve, key, nonces.draw());
-            let served = with_timeout(LONGEST, served).await;
+            let served = {
+                // It is large, and made where it stays.
+                let served = pin!(serve(&mut socket, nve, key, nonces.draw()));
+                with_timeout(LONGEST, served).await
+            };
             let served = served.unwrap_or(Err(Ended::TooLong));
             match served {
                 // The host has closed the connection, and so has heard all.
                 Ok(()) => socket.abort(),
                 Err(_) => socket.close(),
             }
-            ended(served);
+            tell(served);
             // It is done, or the host is gone.
             let _ = socket.flush().await;
         }
         yield_now().await;
+    }
+}
+
+fn tell(served: Result<(), Ended<tcp::Error>>) {
+    match served {
+        Ok(()) => info!("a host was served"),
+        Err(why) => warning!("a host was not served: {}", why),
     }
 }

@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 use netvirt_core::counters::{PortCounters, SubnetCounters, Totals};
+use netvirt_core::policy::Refused;
 use netvirt_core::{PortId, Vsid};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -79,12 +80,7 @@ pub enum Reply<'a> {
     /// To [`Request::Abort`].
     Aborted,
     /// Nothing was changed, and the transaction has ended.
-    Refused {
-        /// Which change was refused, counted from 0; one behind the last if the whole does not fit together.
-        change: u32,
-        /// Why.
-        why: &'a str,
-    },
+    Refused(Refused),
 }
 
 /// A counter, or some that belong together.

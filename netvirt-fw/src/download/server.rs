@@ -1,6 +1,6 @@
 //! The NIC's end.
 
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use embassy_futures::yield_now;
 use embassy_sync::blocking_mutex::raw::RawMutex;
@@ -17,11 +17,12 @@ use super::session::{
 };
 use crate::nve::{NicCounters, Nve, SharedNve};
 
-/// Bytes of the longest list or text in a reply. What is beside it takes less than the rest of a body.
+/// Bytes of the longest list in a reply. What is beside it takes less than the rest of a body.
 const MAX_LIST: usize = MAX_BODY - 32;
 
 /// Why a connection was given up. What it had prepared is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Ended<E> {
     /// It was lost, or was too slow.
     Connection(E),
@@ -171,15 +172,19 @@ impl<'s, M: RawMutex> Transactions<'_, 's, M> {
             Request::Prepare => self
                 .lock(|nve| nve.policies.prepare_draft())
                 .map(|version| Reply::Prepared { version }),
-            Request::Commit => self
-                .lock(|nve| nve.policies.commit_draft())
-                .map(|version| Reply::Committed { version }),
+            Request::Commit => self.commit(),
             Request::Abort => {
                 self.lock(|nve| nve.policies.abort_draft());
                 Ok(Reply::Aborted)
             }
         };
-        done.unwrap_or_else(|refused| explain(&refused, list))
+        done.unwrap_or_else(Reply::Refused)
+    }
+
+    fn commit(&self) -> Result<Reply<'static>, Refused> {
+        let version = self.lock(|nve| nve.policies.commit_draft())?;
+        info!("policy version {} is in force", version);
+        Ok(Reply::Committed { version })
     }
 
     fn begin(&mut self, version: u64) -> Result<Reply<'static>, Refused> {
@@ -206,6 +211,8 @@ impl<'s, M: RawMutex> Transactions<'_, 's, M> {
         Ok(Reply::Taken)
     }
 
+    // The stack below a change has no room for this as well.
+    #[inline(never)]
     fn read<'l>(&self, which: List, from: u32, list: &'l mut [u8; MAX_LIST]) -> Reply<'l> {
         let (version, filled) = self.lock(|nve| {
             let policy = nve.policies.live();
@@ -284,34 +291,4 @@ fn fill(
         }
     }
     Filled { length, next: None }
-}
-
-fn explain<'l>(refused: &Refused, text: &'l mut [u8; MAX_LIST]) -> Reply<'l> {
-    let mut written = Text {
-        bytes: text,
-        length: 0,
-    };
-    // What does not fit is left out.
-    let _ = write!(written, "{}", refused.why);
-    let length = written.length;
-    Reply::Refused {
-        change: u32::try_from(refused.change).unwrap_or(u32::MAX),
-        why: str::from_utf8(text.get(..length).unwrap_or_default()).unwrap_or_default(),
-    }
-}
-
-/// Text in a buffer, as far as it fits.
-struct Text<'t> {
-    bytes: &'t mut [u8; MAX_LIST],
-    length: usize,
-}
-
-impl fmt::Write for Text<'_> {
-    fn write_str(&mut self, part: &str) -> fmt::Result {
-        let end = self.length.wrapping_add(part.len());
-        let place = self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?;
-        place.copy_from_slice(part.as_bytes());
-        self.length = end;
-        Ok(())
-    }
 }

@@ -165,6 +165,7 @@ impl Answer {
 
 /// Why a connection came to nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum HandshakeError {
     /// The other speaks another protocol.
     NotNetvirt,
@@ -191,6 +192,7 @@ impl core::error::Error for HandshakeError {}
 
 /// Why a record was not taken. The connection is of no use any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum RecordError {
     /// It is longer than any that is allowed.
     Oversized,
@@ -255,6 +257,7 @@ impl Session {
 
     /// The NIC's end, and what it answers: to a host of another version, too, which learns from it which one this is. The host
     /// has yet to prove its key, with its first record.
+    #[inline(never)]
     pub fn of_nic(
         key: &Key,
         greeting: &Greeting,
@@ -279,6 +282,7 @@ impl Session {
     ///
     /// # Errors
     /// [`RecordError::Oversized`] if the message is longer than [`MAX_BODY`].
+    #[inline(never)]
     pub fn seal<'r>(
         &mut self,
         message: &impl Serialize,
@@ -307,17 +311,26 @@ impl Session {
     /// # Errors
     /// [`RecordError`]; nothing in the record is to be believed then.
     pub fn open<'r, M: Deserialize<'r>>(&mut self, record: &'r [u8]) -> Result<M, RecordError> {
+        let body = self.body(record)?;
+        match postcard::take_from_bytes(body) {
+            Ok((message, [])) => Ok(message),
+            _ => Err(RecordError::Malformed),
+        }
+    }
+}
+
+// Hashes are large. The working memory of these is not to lie on a NIC's small stack below everything that a message causes, which
+// is why they are calls of their own.
+impl Session {
+    #[inline(never)]
+    fn body<'r>(&mut self, record: &'r [u8]) -> Result<&'r [u8], RecordError> {
         let (signed, tag) = record
             .split_last_chunk::<TAG_LEN>()
             .ok_or(RecordError::NotAuthentic)?;
         let verified = self.receiving.hmac_of(signed).verify_truncated_left(tag);
         verified.map_err(|_| RecordError::NotAuthentic)?;
         self.receiving.records = self.receiving.records.wrapping_add(1);
-        let body = signed.get(HEADER_LEN..).unwrap_or_default();
-        match postcard::take_from_bytes(body) {
-            Ok((message, [])) => Ok(message),
-            _ => Err(RecordError::Malformed),
-        }
+        Ok(signed.get(HEADER_LEN..).unwrap_or_default())
     }
 }
 

@@ -144,7 +144,7 @@ impl<'b> Datapath<'_, 'b> {
                 }
             }
         }
-        self.decide(nve, &mut batch, now);
+        self.carry_out(nve, &mut batch, now);
     }
 
     /// Carries frames of the provider network.
@@ -164,7 +164,7 @@ impl<'b> Datapath<'_, 'b> {
             }
             self.collect(&mut batch, ingress, buffer);
         }
-        self.decide(nve, &mut batch, now);
+        self.carry_out(nve, &mut batch, now);
     }
 
     /// Carries a frame of the NIC's own stack.
@@ -179,7 +179,22 @@ impl<'b> Datapath<'_, 'b> {
         }
     }
 
-    fn decide(&mut self, nve: &mut Nve<'_>, batch: &mut Batch<'b>, now: Duration) {
+    fn carry_out(&mut self, nve: &mut Nve<'_>, batch: &mut Batch<'b>, now: Duration) {
+        let heard = self.decide(nve, batch, now);
+        for punt in heard.iter().flatten() {
+            self.news.hear(punt, nve, &mut self.outbox, now);
+        }
+    }
+
+    /// Decides about frames and does what was decided. Yields what they tell of the provider network.
+    // Not inlined: the verdicts of a batch are large, and are to be off the stack when the policy is changed by what was heard.
+    #[inline(never)]
+    fn decide(
+        &mut self,
+        nve: &mut Nve<'_>,
+        batch: &mut Batch<'b>,
+        now: Duration,
+    ) -> [Option<Punt>; BATCH] {
         let mut frames = [Frame::whole(Ingress::Port(PortId(0)), &[]); BATCH];
         for (frame, arrived) in frames.iter_mut().zip(batch.arrived.iter().flatten()) {
             *frame = Frame {
@@ -227,9 +242,7 @@ impl<'b> Datapath<'_, 'b> {
                 }
             }
         }
-        for punt in heard.iter().flatten() {
-            self.news.hear(punt, nve, &mut self.outbox, now);
-        }
+        heard
     }
 
     /// Gives a frame that is not the datapath's to whose it is.

@@ -147,6 +147,7 @@ mod tests {
     use netvirt_core::offload::{PartialChecksum, SegmentKind, Segmentation};
 
     use super::*;
+    use crate::rings::BufferMemory;
 
     /// Ethernet, IPv4 and UDP in front of 100 bytes, with the sum of the pseudo header in the checksum's place.
     fn datagram() -> Vec<u8> {
@@ -177,7 +178,9 @@ mod tests {
         spare: usize,
         capabilities: Capabilities,
     ) -> (Vec<(Vec<u8>, Offload)>, u32) {
-        let mut memory: Vec<_> = (0..=spare).map(|_| [0; 512]).collect();
+        let mut memory: Vec<_> = (0..=spare)
+            .map(|_| BufferMemory::<[u8; 512]>::new())
+            .collect();
         let mut places: Vec<_> = memory.iter().map(|_| None).collect();
         let mut pool = Queue::new(&mut places);
         for memory in &mut memory {

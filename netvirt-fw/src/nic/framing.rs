@@ -150,6 +150,7 @@ mod tests {
 
     use super::*;
     use crate::header::HEADER_LEN;
+    use crate::rings::BufferMemory;
 
     const NIC: MacAddress = MacAddress([2, 0, 0, 0, 0, 0x11]);
     const HOST: MacAddress = MacAddress([2, 0, 0, 0, 0, 0x22]);
@@ -178,7 +179,7 @@ mod tests {
 
     /// What comes out of a frame that the host sent.
     fn taken(link: &mut HostLink, sent: &[u8]) -> (Result<Origin, Malformed>, Vec<u8>, Offload) {
-        let mut memory = [0; 512];
+        let mut memory = BufferMemory::<[u8; 512]>::new();
         let mut buffer = Buffer::new(&mut memory);
         buffer.fill(sent).unwrap();
         let origin = link.take(&mut buffer);
@@ -186,7 +187,7 @@ mod tests {
     }
 
     fn put(link: &HostLink, kind: Kind) -> Result<Vec<u8>, Unsaid> {
-        let mut memory = [0; 512];
+        let mut memory = BufferMemory::<[u8; 512]>::new();
         let mut buffer = Buffer::new(&mut memory);
         buffer.fill(&FRAME).unwrap();
         link.put(&mut buffer, &Repr::new(kind))?;

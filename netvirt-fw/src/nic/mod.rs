@@ -44,7 +44,7 @@ use framing::HostLink;
 use crate::news::News;
 use crate::nve::{BATCH, NicCounters, Nve, SharedNve};
 use crate::outbox::{Held, Outbox, Waiting};
-use crate::rings::{Buffer, Queue, Rings};
+use crate::rings::{Buffer, BufferMemory, Queue, Rings};
 
 pub use datapath::Spread;
 pub use framing::Framing;
@@ -82,9 +82,8 @@ pub struct Config {
 ///
 /// Both rings hold buffers to receive into; beyond those there should be some for what waits, and as many as the longest
 /// super-frame has segments.
-#[repr(align(64))]
 pub struct PacketMemory<const BUFFERS: usize, const LENGTH: usize> {
-    buffers: [[u8; LENGTH]; BUFFERS],
+    buffers: [BufferMemory<[u8; LENGTH]>; BUFFERS],
     stack: channel::State<STACK_MTU, STACK_FRAMES, STACK_FRAMES>,
 }
 
@@ -96,7 +95,7 @@ impl<const BUFFERS: usize, const LENGTH: usize> PacketMemory<BUFFERS, LENGTH> {
     )]
     pub const fn new() -> Self {
         Self {
-            buffers: [[0; _]; _],
+            buffers: [const { BufferMemory::new() }; _],
             stack: channel::State::new(),
         }
     }

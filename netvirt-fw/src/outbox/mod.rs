@@ -444,7 +444,7 @@ impl<'q, 'b, X: Exits<'b>> Outbox<'q, 'b, X> {
 /// The frame of a buffer, edited where it lies.
 fn edited<'b>(edit: &Edit<'_>, mut buffer: Buffer<'b>) -> Result<Buffer<'b>, Buffer<'b>> {
     let place = buffer.place();
-    let Ok(place) = edit.apply_in_place(buffer.memory_mut(), place) else {
+    let Ok(place) = edit.apply_in_place(buffer.bytes_mut(), place) else {
         return Err(buffer);
     };
     buffer.offload = edit.offload;

@@ -75,7 +75,7 @@ pub use clock::{Clock, SystemClock};
 use crate::driver::{DriverRings, Lost};
 use crate::nve::SharedNve;
 use crate::outbox::{Held, Outbox, Waiting};
-use crate::rings::{Buffer, Queue};
+use crate::rings::{Buffer, BufferMemory, Queue};
 
 /// Next hops that are asked for at the same time.
 const NEXT_HOPS: usize = 4;
@@ -97,7 +97,7 @@ pub struct Port {
 /// the other, fragments and answers included; fewer than four do not compile. A quarter of them takes what waits for a next
 /// hop, and another what the stack has not taken yet.
 pub struct State<'d, const LENGTH: usize, const FRAMES: usize> {
-    memory: [[u8; LENGTH]; FRAMES],
+    memory: [BufferMemory<[u8; LENGTH]>; FRAMES],
     pool: [Option<Buffer<'d>>; FRAMES],
     arrived: [Option<Buffer<'d>>; 1],
     to_stack: [Option<Buffer<'d>>; FRAMES],
@@ -120,7 +120,7 @@ impl<const LENGTH: usize, const FRAMES: usize> State<'_, LENGTH, FRAMES> {
             );
         };
         Self {
-            memory: [[0; _]; _],
+            memory: [const { BufferMemory::new() }; _],
             pool: [const { None }; _],
             arrived: [const { None }; _],
             to_stack: [const { None }; _],

@@ -53,10 +53,10 @@ fn a_policy_that_does_not_fit_is_refused_whole_and_the_table_is_named() {
     nic.meet(async |host| {
         host.expect(Request::Begin { version: 1 }, Reply::Begun)
             .await;
-        let refused = Reply::Refused {
+        let refused = Reply::Refused(Refused {
             change: 6,
-            why: "no room in the table of routing domains: give it more storage",
-        };
+            why: Refusal::Full(TableName::Domains),
+        });
         host.expect(Request::Changes(&tx(&too_many)), refused).await;
         assert_ended(host).await;
         host.push(1, &too_many[..6]).await;
@@ -65,10 +65,10 @@ fn a_policy_that_does_not_fit_is_refused_whole_and_the_table_is_named() {
 }
 
 async fn assert_ended(host: &mut Host) {
-    let not_begun = Reply::Refused {
+    let not_begun = Reply::Refused(Refused {
         change: 0,
-        why: "no transaction was begun, or another one has ended it: begin again",
-    };
+        why: Refusal::NotBegun,
+    });
     let changes = tx(&[Change::AddDomain(DomainId(3))]);
     for request in [
         Request::Changes(&changes),
@@ -97,7 +97,10 @@ fn what_does_not_fit_together_is_refused_when_it_is_prepared() {
         host.expect(Request::Changes(&tx(&changes)), Reply::Taken)
             .await;
         host.ask(&Request::Prepare, |reply| {
-            assert!(matches!(reply, Reply::Refused { change: 2, why } if why.contains("MTU 1300")));
+            let Reply::Refused(Refused { change: 2, why }) = reply else {
+                panic!("{reply:?}");
+            };
+            assert!(matches!(why, Refusal::MtuTooSmall { mtu: 1300, .. }));
         })
         .await;
         assert_ended(host).await;
@@ -119,7 +122,7 @@ fn bytes_that_are_no_change_are_refused_with_their_number() {
             .await;
         host.ask(&Request::Changes(&changes), |reply| {
             assert!(
-                matches!(reply, Reply::Refused { change: 2, .. }),
+                matches!(reply, Reply::Refused(Refused { change: 2, .. })),
                 "{reply:?}"
             );
         })

@@ -8,7 +8,7 @@ use netvirt_core::offload::Offload;
 use netvirt_core::policy::{Change, NextHop, Port};
 use netvirt_core::{MacAddress, PortId, UplinkId};
 use netvirt_fw::outbox::{Decided, Exits, Held, Outbox};
-use netvirt_fw::rings::{Buffer, Queue};
+use netvirt_fw::rings::{Buffer, BufferMemory, Queue};
 
 use crate::support::hosts::{Fate, Nve, fate};
 use crate::support::network::{Network, ROUTER};
@@ -16,6 +16,7 @@ use crate::support::packets::Packet;
 
 /// Bytes of the longest frame that a buffer takes.
 const LONGEST: usize = 2048;
+type Memory = BufferMemory<[u8; Buffer::HEADROOM + LONGEST]>;
 
 /// How much there is of everything.
 #[derive(Clone, Copy)]
@@ -100,8 +101,10 @@ impl Bench {
         };
         let mut pool = Queue::new(places(rooms.buffers));
         for _ in 0..rooms.buffers {
-            let memory = vec![0xee; Buffer::HEADROOM + LONGEST].leak();
-            assert!(pool.push(Buffer::new(memory)).is_ok());
+            let memory = Box::leak(Box::new(Memory::new()));
+            let mut buffer = Buffer::new(memory);
+            buffer.bytes_mut().fill(0xee);
+            assert!(pool.push(buffer).is_ok());
         }
         Self {
             nve: Nve::new(changes),

@@ -139,7 +139,7 @@ impl Tables {
             };
             tables
                 .netvirt
-                .insert(slot, |_, _| {})
+                .insert(slot, |_, _, _| {})
                 .expect("room for every entry");
             let hasher = tables.hasher.clone();
             let hash = |slot: &Slot| hasher.hash_one(slot.key);

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
-use netvirt_core::policy::{Change, MAX_CHANGE_LENGTH, TransactionWriter};
+use netvirt_core::policy::{Change, MAX_CHANGE_LENGTH, Refused, TransactionWriter};
 use netvirt_fw::download::{
     ANSWER_LEN, Answer, Count, Greeting, HEADER_LEN, Items, Key, List, MAX_BODY, MAX_RECORD, Nonce,
     PORT, RecordError, Reply, Request, Session, length_behind,
@@ -259,9 +259,9 @@ fn parts(mut changes: &[Change]) -> impl Iterator<Item = Vec<u8>> {
 /// What it means that a NIC answers this instead of what was expected.
 fn refusal(reply: &Reply<'_>, changes: &[Change]) -> OffloadError {
     match *reply {
-        Reply::Refused { change, why } => OffloadError::Refused {
-            change: changes.get(change as usize).copied().map(Box::new),
-            why: why.to_owned(),
+        Reply::Refused(Refused { change, why }) => OffloadError::Refused {
+            change: changes.get(change).copied().map(Box::new),
+            why,
         },
         other => OffloadError::Unexpected(format!("{other:?}")),
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use netvirt_core::policy::Change;
+use netvirt_core::policy::{Change, Refusal};
 use netvirt_fw::download::{HandshakeError, RecordError};
 
 use super::report::describe;
@@ -37,8 +37,8 @@ pub enum OffloadError {
     Refused {
         /// The change that does not fit; none if they do not fit together.
         change: Option<Box<Change>>,
-        /// Why, as the NIC says.
-        why: String,
+        /// Why.
+        why: Refusal,
     },
 }
 

@@ -27,11 +27,11 @@ impl Policy<'_> {
         }
         self.check_can_send_to(group)?;
         self.groups
-            .insert(entry, |_, _| {})
+            .insert(entry, |_, _, _| {})
             .of(TableName::MulticastGroups)?;
         let template = self.template_for_group(group.provider_group.get());
         self.group_paths
-            .insert(GroupPath(template), |_, _| {})
+            .insert(GroupPath(template), |_, _, _| {})
             .of(TableName::MulticastGroups)?;
         self.use_subnet(subnet, 1);
         Ok(())

@@ -22,7 +22,7 @@ impl Policy<'_> {
         }
         let second = self.subnet(subnet).map_or(0, |subnet| subnet.first_host);
         self.members
-            .insert(Member::first(subnet, host, second), |_, _| {})
+            .insert(Member::first(subnet, host, second), |_, _, _| {})
             .of(TableName::SubnetMembers)?;
         self.link_members(subnet, Some(host), linked(second));
         self.link_members(subnet, None, Some(host));

@@ -8,7 +8,7 @@ mod records;
 mod routes;
 
 use super::change::{Change, DscpPolicy, Settings};
-use super::refusal::{Missing, Refusal, Refused};
+use super::refusal::{Missing, OutOfRange, Refusal, Refused};
 use super::tables::Policy;
 use super::transaction::Transaction;
 
@@ -103,13 +103,13 @@ impl Policy<'_> {
         settings.router_mac.unicast()?;
         // Beyond it, hosts and ports could not be told apart in a record.
         if settings.local_host.0 > i32::MAX as u32 {
-            return Err(Refusal::OutOfRange("a host number above 2147483647"));
+            return Err(Refusal::OutOfRange(OutOfRange::HostNumber));
         }
         if settings.outer_ttl == 0 {
-            return Err(Refusal::OutOfRange("an outer TTL of 0"));
+            return Err(Refusal::OutOfRange(OutOfRange::OuterTtl));
         }
         if matches!(settings.dscp, DscpPolicy::Pipe(dscp) if dscp > 63) {
-            return Err(Refusal::OutOfRange("a DSCP above 63"));
+            return Err(Refusal::OutOfRange(OutOfRange::Dscp));
         }
         if self
             .settings

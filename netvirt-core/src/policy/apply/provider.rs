@@ -8,7 +8,7 @@ use super::super::networks::{Route, RouteKind};
 use super::super::provider::{
     ADDRESSES_PER_HOST, Host, NeighbourEntry, Path, least_path_mtu, tunnel_overhead,
 };
-use super::super::refusal::{InTable, Missing, Refusal, TableName};
+use super::super::refusal::{InTable, Missing, OutOfRange, Refusal, TableName};
 use super::super::slab::Place;
 use super::super::tables::{Policy, neighbour_key, provider_key};
 use crate::address::{AddressBits, Family, HostId, Prefix, ProviderAddress, UplinkId};
@@ -204,9 +204,7 @@ impl Policy<'_> {
         mtu: u16,
     ) -> Result<(), Refusal> {
         if mtu < least_path_mtu(Family::of(address.get())) {
-            return Err(Refusal::OutOfRange(
-                "a path MTU below 576 with IPv4, or below 1280 with IPv6,",
-            ));
+            return Err(Refusal::OutOfRange(OutOfRange::PathMtu));
         }
         let missing = Refusal::Missing(Missing::Path(address));
         let number = self.path_to(address).ok_or(missing)?;
@@ -449,7 +447,7 @@ impl Policy<'_> {
         check_uplink(neighbour.uplink)?;
         let key = neighbour_key(neighbour.uplink, neighbour.address.get());
         self.neighbours
-            .insert(NeighbourEntry::new(key, mac), |_, _| {})
+            .insert(NeighbourEntry::new(key, mac), |_, _, _| {})
             .of(TableName::Neighbours)?;
         self.set_next_hop(neighbour.uplink, neighbour.address, Some(mac));
         Ok(())
@@ -493,7 +491,7 @@ const fn least_mtu_for_ipv6(outer: Family) -> u16 {
 
 fn check_uplink(uplink: UplinkId) -> Result<(), Refusal> {
     if uplink.0 > u32::from(u8::MAX) {
-        return Err(Refusal::OutOfRange("an uplink number above 255"));
+        return Err(Refusal::OutOfRange(OutOfRange::UplinkNumber));
     }
     Ok(())
 }

@@ -9,9 +9,6 @@ use super::super::tables::{Policy, provider_key};
 use crate::address::{AddressBits, CustomerAddress, Family, HostId, Prefix, ProviderAddress, Vsid};
 use crate::table::{Entry, Key};
 
-/// The most entries that one insertion moves.
-const MOST_MOVES: usize = 128;
-
 impl Policy<'_> {
     pub(super) fn add_record(&mut self, record: &LookupRecord) -> Result<(), Refusal> {
         let name = record.name();
@@ -223,18 +220,15 @@ impl Policy<'_> {
 
     /// Puts the entry into its table and index, and lets the index follow the entries that had to move.
     fn insert_record(&mut self, entry: Record) -> Result<(), Refusal> {
-        let mut moves = heapless::Vec::<(u32, u32), MOST_MOVES>::new();
-        let mut lost = false;
-        let moved = |from, to| lost |= moves.push((from, to)).is_err();
-        let (slot, _) = self.records.insert(entry, moved).of(TableName::Records)?;
-        if lost {
-            return Err(Refusal::Full(TableName::Records));
-        }
-        for (from, to) in moves {
-            if let Some(key) = self.records.at(to).and_then(rewrite_key) {
-                self.rewrite.repoint(&key, from, to);
+        let Self {
+            records, rewrite, ..
+        } = self;
+        let moved = |entry: &Record, from, to| {
+            if let Some(key) = rewrite_key(entry) {
+                rewrite.repoint(&key, from, to);
             }
-        }
+        };
+        let (slot, _) = records.insert(entry, moved).of(TableName::Records)?;
         match rewrite_key(&entry) {
             Some(key) => self.rewrite.insert(&key, slot).of(TableName::RewriteIndex),
             None => Ok(()),

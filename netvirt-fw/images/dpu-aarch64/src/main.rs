@@ -7,7 +7,7 @@ mod config;
 use core::cell::RefCell;
 
 use board::{fail, spawn};
-use defmt::{Display2Format, info, warn};
+use defmt::info;
 use embassy_executor::Spawner;
 use embassy_net::{Stack, StackResources, StaticConfigV4};
 use embassy_sync::blocking_mutex::Mutex;
@@ -27,7 +27,8 @@ type Side = Net<{ config::RING }>;
 type Rings = SharedQueues<{ config::RING }>;
 type Nve = SharedNve<'static, NoopRawMutex>;
 type Nic = nic::Runner<'static, NoopRawMutex, Side, Side>;
-type StackRunner = embassy_net::Runner<'static, nic::Device<'static>>;
+type Device = nic::Device<'static>;
+type StackRunner = embassy_net::Runner<'static, Device>;
 
 static PACKETS: ConstStaticCell<PacketMemory<{ config::BUFFERS }, { config::BUFFER }>> =
     ConstStaticCell::new(PacketMemory::new());
@@ -42,30 +43,46 @@ static BUFFERS: ConstStaticCell<Buffers> = ConstStaticCell::new(Buffers::new());
 
 fn main(spawner: Spawner) {
     let Random {
-        policy: [one, other],
+        policy,
         stack: stack_seed,
         nonces,
     } = random();
+    let nve = edge(policy);
+    let (device, nic) = nic(nve);
+    let (stack, stack_runner) = management(device, stack_seed);
+
+    spawn(spawner, carry(nic));
+    spawn(spawner, run_stack(stack_runner));
+    spawn(spawner, manage(stack, nve, Nonces::new(nonces)));
+    spawn(spawner, show(stack, nve));
+}
+
+// What is made in these is large, and goes where it stays: the stack shall not hold all of it at once.
+
+#[inline(never)]
+fn edge([one, other]: [u64; 2]) -> &'static Nve {
+    let seed = Seed::new(one, other);
+    NVE.init_with(|| Mutex::new(RefCell::new(STORAGE.take().nve(seed))))
+}
+
+#[inline(never)]
+fn nic(nve: &'static Nve) -> (Device, &'static mut Nic) {
     let host = side("host", config::HOST, HOST.take());
     let wire = side("wire", config::WIRE, WIRE.take());
-
-    let seed = Seed::new(one, other);
-    let nve = NVE.init_with(|| Mutex::new(RefCell::new(STORAGE.take().nve(seed))));
     let (state, packets) = (STATE.take(), PACKETS.take());
     let (device, nic) = nic::new(state, packets, nve, &config::NIC, host, wire);
+    (device, NIC.init(nic))
+}
 
+#[inline(never)]
+fn management(device: Device, seed: u64) -> (Stack<'static>, StackRunner) {
     let address = embassy_net::Config::ipv4_static(StaticConfigV4 {
         address: config::MANAGEMENT,
         gateway: None,
         dns_servers: Default::default(),
     });
     let sockets = SOCKETS.init_with(StackResources::new);
-    let (stack, stack_runner) = embassy_net::new(device, address, sockets, stack_seed);
-
-    spawn(spawner, carry(NIC.init(nic)));
-    spawn(spawner, run_stack(stack_runner));
-    spawn(spawner, manage(stack, nve, Nonces::new(nonces)));
-    spawn(spawner, show(stack, nve));
+    embassy_net::new(device, address, sockets, seed)
 }
 
 #[embassy_executor::task]
@@ -81,19 +98,7 @@ async fn run_stack(mut runner: StackRunner) -> ! {
 /// Takes policies from who has the key.
 #[embassy_executor::task]
 async fn manage(stack: Stack<'static>, nve: &'static Nve, nonces: Nonces) -> ! {
-    let buffers = BUFFERS.take();
-    download::listen(
-        stack,
-        buffers,
-        nve,
-        &config::KEY,
-        nonces,
-        |ended| match ended {
-            Ok(()) => info!("a host was served"),
-            Err(why) => warn!("a host was not served: {}", Display2Format(&why)),
-        },
-    )
-    .await
+    download::listen(stack, BUFFERS.take(), nve, &config::KEY, nonces).await
 }
 
 /// Shows when the NIC can be reached, and which policy it has.

@@ -2,6 +2,7 @@
 
 use core::hint;
 
+use netvirt_fw::rings::{Buffer, BufferMemory};
 use static_cell::ConstStaticCell;
 use virtio_drivers::transport::{DeviceStatus, DeviceType, Transport};
 
@@ -21,25 +22,26 @@ pub const LENGTH: usize = 64;
 /// Why the device cannot be used.
 pub fn draw(mut device: Device) -> Result<[u8; LENGTH], Unusable> {
     static SHARED: ConstStaticCell<Shared<1>> = ConstStaticCell::new(Shared::new());
-    static MEMORY: ConstStaticCell<[u8; LENGTH]> = ConstStaticCell::new([0; LENGTH]);
-    let (Some(shared), Some(bytes)) = (SHARED.try_take(), MEMORY.try_take()) else {
+    static MEMORY: ConstStaticCell<BufferMemory<[u8; LENGTH]>> =
+        ConstStaticCell::new(BufferMemory::new());
+    let (Some(shared), Some(memory)) = (SHARED.try_take(), MEMORY.try_take()) else {
         return Err(Unusable::Queue);
     };
     device.begin(0)?;
     let transport = &mut device.transport;
     let mut queue = Queue::new(transport, 0, shared)?;
     transport.finish_init();
-    let (mut memory, mut drawn): (&mut [u8], usize) = (bytes, 0);
+    let (mut buffer, mut drawn) = (Buffer::new(memory), 0_usize);
     while drawn < LENGTH {
-        let lent = queue.lend(memory, drawn..LENGTH, Lent::ToWrite);
+        let lent = queue.lend(buffer, drawn..LENGTH, Lent::ToWrite);
         lent.map_err(|_| Unusable::Queue)?;
         queue.ring_doorbell(transport);
         let written;
-        (memory, written) = wait_for(|| queue.take_back());
+        (buffer, written) = wait_for(|| queue.take_back());
         drawn = drawn.saturating_add(written);
     }
     transport.set_status(DeviceStatus::empty());
-    Ok(*memory.first_chunk().ok_or(Unusable::Queue)?)
+    Ok(*buffer.bytes().first_chunk().ok_or(Unusable::Queue)?)
 }
 
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {

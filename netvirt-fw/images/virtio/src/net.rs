@@ -141,9 +141,8 @@ impl<const N: usize> Net<N> {
     fn take_frames(&mut self, frames: &mut rings::Queue<'_, 'static>) -> bool {
         let mut is_any = false;
         while frames.room() > 0
-            && let Some((memory, written)) = self.receive.take_back()
+            && let Some((mut buffer, written)) = self.receive.take_back()
         {
-            let mut buffer = Buffer::new(memory);
             // A device that says it wrote more than it was lent leaves an empty frame.
             let _ = buffer.received(written.saturating_sub(HEADER));
             is_any |= frames.push(buffer).is_ok();
@@ -155,10 +154,9 @@ impl<const N: usize> Net<N> {
         while self.receive.room() > 0
             && let Some(buffer) = pool.pop()
         {
-            let memory = buffer.into_memory();
-            let space = const { Buffer::HEADROOM - HEADER }..memory.len();
-            if let Err(memory) = self.receive.lend(memory, space, Lent::ToWrite) {
-                let _ = pool.push(Buffer::new(memory));
+            let space = const { Buffer::HEADROOM - HEADER }..buffer.bytes().len();
+            if let Err(buffer) = self.receive.lend(buffer, space, Lent::ToWrite) {
+                let _ = pool.push(buffer);
                 break;
             }
         }
@@ -166,8 +164,8 @@ impl<const N: usize> Net<N> {
     }
 
     fn take_sent(&mut self, pool: &mut rings::Queue<'_, 'static>) {
-        while let Some((memory, _)) = self.transmit.take_back() {
-            let _ = pool.push(Buffer::new(memory));
+        while let Some((buffer, _)) = self.transmit.take_back() {
+            let _ = pool.push(buffer);
         }
     }
 }
@@ -218,7 +216,7 @@ impl<const N: usize> Rings<'static> for Net<N> {
                 header.fill(0);
             }
             let part = buffer.place();
-            let _ = self.transmit.lend(buffer.into_memory(), part, Lent::ToRead);
+            let _ = self.transmit.lend(buffer, part, Lent::ToRead);
         }
         self.transmit.ring_doorbell(&mut self.transport);
     }

@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering, fence};
 
 use heapless::Vec;
+use netvirt_fw::rings::{Buffer, BufferMemory};
 use virtio_drivers::transport::Transport;
 
 use crate::Unusable;
@@ -103,7 +104,7 @@ pub enum Lent {
 pub struct Queue<const N: usize> {
     number: u16,
     shared: &'static Shared<N>,
-    lent: [Option<NonNull<[u8]>>; N],
+    lent: [Option<NonNull<BufferMemory>>; N],
     free: Vec<u16, N>,
     next_available: u16,
     next_used: u16,
@@ -146,22 +147,22 @@ impl<const N: usize> Queue<N> {
         self.free.len()
     }
 
-    /// Lends the device a part of a piece of memory. It sees it when the [doorbell](Self::ring_doorbell) is rung.
+    /// Lends the device a part of the bytes of a buffer. It sees them when the [doorbell](Self::ring_doorbell) is rung.
     ///
     /// # Errors
-    /// Gives the memory back if the queue is full or the memory has no such part.
+    /// Gives the buffer back if the queue is full or the buffer has no such part.
     pub fn lend(
         &mut self,
-        memory: &'static mut [u8],
+        buffer: Buffer<'static>,
         part: Range<usize>,
         lent: Lent,
-    ) -> Result<(), &'static mut [u8]> {
-        let Some(bytes) = memory.get(part) else {
-            return Err(memory);
+    ) -> Result<(), Buffer<'static>> {
+        let Some(bytes) = buffer.bytes().get(part) else {
+            return Err(buffer);
         };
         let (address, length) = (address_of(bytes.as_ptr()), bytes.len());
         let Some(index) = self.free.pop() else {
-            return Err(memory);
+            return Err(buffer);
         };
         let shared = self.shared;
         let slot = usize::from(self.next_available) % N;
@@ -170,7 +171,7 @@ impl<const N: usize> Queue<N> {
             self.lent.get_mut(usize::from(index)),
             shared.available.ring.get(slot),
         ) else {
-            return Err(memory);
+            return Err(buffer);
         };
         let [low, high] = &descriptor.address;
         low.store(address as u32, Ordering::Relaxed);
@@ -182,7 +183,7 @@ impl<const N: usize> Queue<N> {
         };
         descriptor.flags.store(flags, Ordering::Relaxed);
         entry.store(index, Ordering::Relaxed);
-        *place = Some(NonNull::from(memory));
+        *place = Some(NonNull::from(buffer.into_memory()));
         self.next_available = self.next_available.wrapping_add(1);
         Ok(())
     }
@@ -211,7 +212,7 @@ impl<const N: usize> Queue<N> {
     }
 
     /// Takes back what the device used, and how many bytes it wrote.
-    pub fn take_back(&mut self) -> Option<(&'static mut [u8], usize)> {
+    pub fn take_back(&mut self) -> Option<(Buffer<'static>, usize)> {
         while self.is_ready() {
             let slot = usize::from(self.next_used) % N;
             self.next_used = self.next_used.wrapping_add(1);
@@ -225,7 +226,8 @@ impl<const N: usize> Queue<N> {
             let _ = self.free.push(index as u16);
             // SAFETY: the pointer was made of the only reference to this memory, which was given up then; the device was
             // the only one to use it since, and is done with it. Nobody else gets it, as it is no longer in `lent`.
-            return Some((unsafe { memory.as_mut() }, length as usize));
+            let memory = unsafe { memory.as_mut() };
+            return Some((Buffer::new(memory), length as usize));
         }
         None
     }
