@@ -14,7 +14,7 @@ use support::*;
 const RECORDS: usize = 256;
 const SUBNETS: u32 = 8;
 const HOSTS: u32 = 16;
-const PORTS: u32 = 64;
+const PORTS: u32 = 32;
 
 /// The numbers of SplitMix64: any sequence without pattern will do.
 struct Numbers(u64);

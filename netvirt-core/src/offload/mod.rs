@@ -11,7 +11,7 @@ mod toeplitz;
 mod tunnel;
 mod vmq;
 
-pub use checksum::ChecksumOutOfBounds;
+pub use checksum::{ChecksumOutOfBounds, has_right_checksum};
 pub use merge::{MERGED_ROOM, MergeFrame, MergeLimits, MergeSlot, Merged, Merger, Offer};
 pub use rss::{HashTypes, IndirectionTable, NoPowerOfTwo, RssHash, rss_hash};
 pub use segment::{

@@ -5,7 +5,9 @@ use core::fmt;
 use core::time::Duration;
 
 use netvirt_core::datapath::{DropReason, Frame, Ingress, Outcome, Punt, Verdict};
-use netvirt_core::offload::{HashTypes, IndirectionTable, NibbleTable, Offload, rss_hash};
+use netvirt_core::offload::{
+    HashTypes, IndirectionTable, NibbleTable, Offload, has_right_checksum, rss_hash,
+};
 use netvirt_core::policy::Port;
 use netvirt_core::table::Portable;
 use netvirt_core::{PortId, UplinkId};
@@ -44,6 +46,7 @@ impl fmt::Debug for Spread {
 pub(super) struct Sides<'q, 'b> {
     pub link: HostLink,
     pub spread: Option<Spread>,
+    pub validates: bool,
     pub to_host: Queue<'q, 'b>,
     pub to_wire: Queue<'q, 'b>,
 }
@@ -53,6 +56,7 @@ impl<'b> Exits<'b> for Sides<'_, 'b> {
         let repr = Repr {
             offload: frame.offload,
             vsid: port.vsid,
+            is_validated: self.is_valid(&frame),
             queue: self.queue_of(&frame.offload),
             ..Repr::new(Kind::Delivered(port.port))
         };
@@ -68,6 +72,12 @@ impl<'b> Exits<'b> for Sides<'_, 'b> {
 }
 
 impl Sides<'_, '_> {
+    /// Whether the frame is known to have the right checksum. What is not complete yet has none.
+    fn is_valid(&self, frame: &Buffer<'_>) -> bool {
+        let is_complete = frame.offload.checksum.is_none() && frame.offload.segmentation.is_none();
+        self.validates && is_complete && has_right_checksum(frame.frame())
+    }
+
     fn queue_of(&self, offload: &Offload) -> u8 {
         let queue = self.spread.as_ref().zip(offload.hash);
         let queue = queue.map_or(0, |(spread, hash)| spread.queues.queue(hash));

@@ -75,6 +75,9 @@ pub struct Config {
     pub uplink: UplinkId,
     /// How frames from the wire are spread over the host's queues; if none, they are not hashed.
     pub spread: Option<Spread>,
+    /// Whether the transport checksum of each frame to a machine is verified, which spares the host that, and takes as long as the
+    /// frame is long.
+    pub validates: bool,
 }
 
 /// Packet memory: `BUFFERS` of `LENGTH` bytes each, [`Buffer::HEADROOM`] of them in front of the frame, and those between the NIC
@@ -171,6 +174,7 @@ where
     let sides = Sides {
         link: HostLink::new(config.framing),
         spread: config.spread,
+        validates: config.validates,
         to_host: Queue::new(emptied(&mut state.to_host)),
         to_wire: Queue::new(emptied(&mut state.to_wire)),
     };

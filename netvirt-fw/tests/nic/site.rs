@@ -43,6 +43,7 @@ pub const CONFIG: Config = Config {
     framing: Framing::Header { nic: NIC },
     uplink: UplinkId(0),
     spread: None,
+    validates: false,
 };
 
 impl Site {

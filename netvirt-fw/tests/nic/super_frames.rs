@@ -169,3 +169,47 @@ fn a_frame_from_the_wire_has_the_hash_of_its_inner_flow_and_that_flows_queue() {
         assert_eq!(repr.queue, 4 + (hash.value % 4) as u8);
     }
 }
+
+#[test]
+fn a_nic_that_validates_says_which_frames_have_the_right_checksum() {
+    let config = Config {
+        validates: true,
+        ..CONFIG
+    };
+    let network = Network::standard();
+    let mut site = Site::configured(&network.changes(1), &config);
+    for version in 0..2 {
+        let right = network.datagram("blue b", "blue a", version).frame();
+        let mut wrong = right.clone();
+        *wrong.last_mut().unwrap() ^= 1;
+        for (inner, is_validated) in [(right, true), (wrong, false)] {
+            let wire = Nve::new(&network.changes(2)).transmits(0, BLUE_1, &inner);
+            site.wire_brings(&wire);
+            let (repr, frame) = site.told().pop().unwrap();
+            assert_eq!((repr.is_validated, frame), (is_validated, inner));
+        }
+    }
+}
+
+#[test]
+fn what_is_to_be_completed_is_not_validated_even_if_it_happens_to_be_right() {
+    let config = Config {
+        validates: true,
+        ..CONFIG
+    };
+    let network = Network::standard();
+    let mut site = Site::configured(&network.changes(1), &config);
+    let right = network.datagram("blue a", "blue near a", 0).frame();
+    let incomplete = Offload {
+        checksum: Some(PartialChecksum {
+            start: 34,
+            offset: 6,
+        }),
+        ..Offload::NONE
+    };
+    for (offload, is_validated) in [(Offload::NONE, true), (incomplete, false)] {
+        site.host_sends(&sent(offload), &right);
+        let (repr, _) = site.told().pop().unwrap();
+        assert_eq!((repr.offload, repr.is_validated), (offload, is_validated));
+    }
+}

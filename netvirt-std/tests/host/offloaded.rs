@@ -141,6 +141,7 @@ fn carry(changes: &[Change], host: Cable, wire: Cable, is_stopping: &AtomicBool)
         framing: Framing::Header { nic: NIC },
         uplink: UplinkId(0),
         spread: None,
+        validates: false,
     };
     let state = Box::leak(Box::new(State::<BUFFERS>::new()));
     let memory = Box::leak(Box::new(PacketMemory::<BUFFERS, 2048>::new()));

@@ -3,8 +3,8 @@
 
 use super::MergeFrame;
 use crate::address::Family;
-use crate::checksum::{add, ipv4_header_sum, pseudo_header, sum};
-use crate::offload::checksum::OFFSET_IN_UDP;
+use crate::checksum::ipv4_header_sum;
+use crate::offload::checksum::{OFFSET_IN_UDP, is_right};
 use crate::offload::headers::OFFSET_IN_TCP;
 use crate::offload::{PartialChecksum, SegmentKind};
 use crate::wire::{self, Facts, Network, Notes, protocol};
@@ -66,7 +66,7 @@ impl Received {
         let flags_and_offset = layout.check_ip(frame, facts, &shape)?;
         let payload_length = facts.end.checked_sub(u32::from(layout.length))?;
         let varying = layout.take_varying(&mut shape, facts)?;
-        if payload_length == 0 || !frame.is_valid && !has_right_checksum(frame, facts) {
+        if payload_length == 0 || !frame.is_valid && !is_right(facts, frame.front, frame.rest) {
             return None;
         }
         Some(Self {
@@ -219,28 +219,6 @@ impl Layout {
             },
         }
     }
-}
-
-/// Whether the transport checksum over both pieces is right.
-fn has_right_checksum(frame: &MergeFrame<'_>, facts: &Facts) -> bool {
-    let front = facts.transport(frame.front);
-    let length = facts.transport_length();
-    let rest = frame
-        .rest
-        .get(..(length as usize).saturating_sub(front.len()))
-        .unwrap_or_default();
-    let rest = match front.len() % 2 {
-        0 => sum(rest),
-        // Its bytes are the other halves of their words (RFC 1071 §2 (B)).
-        _ => sum(rest).swap_bytes(),
-    };
-    let pseudo = pseudo_header(
-        facts.source_address,
-        facts.destination_address,
-        facts.protocol,
-        length,
-    );
-    add(pseudo, add(sum(front), rest)) == 0xffff
 }
 
 fn chunk<const N: usize>(header: &[u8; MERGED_ROOM], at: u16) -> Option<&[u8; N]> {

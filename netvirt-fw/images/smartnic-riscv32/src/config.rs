@@ -39,6 +39,7 @@ pub const NIC: Config = Config {
         types: HashTypes::ALL,
         queues: QUEUES,
     }),
+    validates: false,
 };
 
 /// What those have who may change the policy. Everybody has this one; a real NIC has its own, in memory that is written once.
