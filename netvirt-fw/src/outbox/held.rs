@@ -163,7 +163,7 @@ impl<'b> Waiting<'b> {
 
     /// Whether it is time to ask again; if so, that is taken for done.
     fn is_asked_again(&mut self, now: Duration) -> bool {
-        let is_due = now.saturating_sub(self.last_asked) >= ASK_AGAIN;
+        let is_due = now >= self.next_question();
         if is_due {
             self.last_asked = now;
         }
@@ -171,11 +171,18 @@ impl<'b> Waiting<'b> {
     }
 
     fn is_over(&self, now: Duration) -> bool {
-        now.saturating_sub(self.first_asked) >= GIVE_UP
+        now >= self.end()
     }
 
     fn due(&self) -> Duration {
-        let question = self.last_asked.saturating_add(ASK_AGAIN);
-        question.min(self.first_asked.saturating_add(GIVE_UP))
+        self.next_question().min(self.end())
+    }
+
+    const fn next_question(&self) -> Duration {
+        self.last_asked.saturating_add(ASK_AGAIN)
+    }
+
+    const fn end(&self) -> Duration {
+        self.first_asked.saturating_add(GIVE_UP)
     }
 }

@@ -60,6 +60,7 @@
 mod clock;
 mod engine;
 
+use core::mem::MaybeUninit;
 use core::task::Context;
 
 use embassy_net_driver::{
@@ -98,12 +99,29 @@ pub struct Port {
 /// hop, and another what the stack has not taken yet.
 pub struct State<'d, const LENGTH: usize, const FRAMES: usize> {
     memory: [BufferMemory<[u8; LENGTH]>; FRAMES],
+    /// Written when the port is made. An empty place is not all zero bytes, so that a `static` of it would take room in an image.
+    places: MaybeUninit<Places<'d, FRAMES>>,
+}
+
+/// Where buffers are.
+struct Places<'d, const FRAMES: usize> {
     pool: [Option<Buffer<'d>>; FRAMES],
     arrived: [Option<Buffer<'d>>; 1],
     to_stack: [Option<Buffer<'d>>; FRAMES],
     to_underlay: [Option<Buffer<'d>>; FRAMES],
     sent: [Option<Buffer<'d>>; FRAMES],
     held: [Option<Waiting<'d>>; NEXT_HOPS],
+}
+
+impl<const FRAMES: usize> Places<'_, FRAMES> {
+    const EMPTY: Self = Self {
+        pool: [const { None }; _],
+        arrived: [const { None }; _],
+        to_stack: [const { None }; _],
+        to_underlay: [const { None }; _],
+        sent: [const { None }; _],
+        held: [const { None }; _],
+    };
 }
 
 impl<const LENGTH: usize, const FRAMES: usize> State<'_, LENGTH, FRAMES> {
@@ -121,12 +139,7 @@ impl<const LENGTH: usize, const FRAMES: usize> State<'_, LENGTH, FRAMES> {
         };
         Self {
             memory: [const { BufferMemory::new() }; _],
-            pool: [const { None }; _],
-            arrived: [const { None }; _],
-            to_stack: [const { None }; _],
-            to_underlay: [const { None }; _],
-            sent: [const { None }; _],
-            held: [const { None }; _],
+            places: MaybeUninit::uninit(),
         }
     }
 }
@@ -168,23 +181,30 @@ impl<'d, M: RawMutex, U: Driver, C: Clock> Overlay<'d, M, U, C> {
         underlay: U,
         clock: C,
     ) -> Self {
-        let mut pool = Queue::new(&mut state.pool);
+        let places = state.places.write(Places::EMPTY);
+        let mut pool = Queue::new(&mut places.pool);
         for memory in &mut state.memory {
             // There is a place for each.
             let _ = pool.push(Buffer::new(memory));
         }
-        let underlay = DriverRings::new(underlay, &mut state.sent);
-        let to_stack = state.to_stack.get_mut(..FRAMES / 4).unwrap_or_default();
+        let underlay = DriverRings::new(underlay, &mut places.sent);
+        let to_stack = places.to_stack.get_mut(..FRAMES / 4).unwrap_or_default();
         let ways = Ways {
             port: port.port,
             uplink: port.uplink,
             to_stack: Queue::new(to_stack),
-            to_underlay: Queue::new(&mut state.to_underlay),
+            to_underlay: Queue::new(&mut places.to_underlay),
             longest_frame: underlay.driver().capabilities().max_transmission_unit,
         };
-        let outbox = Outbox::new(ways, pool, Held::new(&mut state.held));
+        let outbox = Outbox::new(ways, pool, Held::new(&mut places.held));
         Self {
-            engine: Engine::new(nve, underlay, clock, outbox, Queue::new(&mut state.arrived)),
+            engine: Engine::new(
+                nve,
+                underlay,
+                clock,
+                outbox,
+                Queue::new(&mut places.arrived),
+            ),
             inbox: Inbox::default(),
             mac: port.mac,
             longest_in_buffer: LENGTH.saturating_sub(Buffer::HEADROOM),

@@ -9,7 +9,7 @@ use std::process::{self, Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -118,11 +118,13 @@ impl Board {
     /// # Errors
     /// If it does not come, or the board ends.
     pub fn wait_for(&self, text: &str) -> io::Result<String> {
+        let end = Instant::now() + PATIENCE;
         loop {
-            match self.log.recv_timeout(PATIENCE) {
+            let left = end.saturating_duration_since(Instant::now());
+            match self.log.recv_timeout(left) {
                 Ok(line) if line.contains(text) => return Ok(line),
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(missing(text)),
+                Ok(_) if !left.is_zero() => {}
+                Ok(_) | Err(RecvTimeoutError::Timeout) => return Err(missing(text)),
                 Err(RecvTimeoutError::Disconnected) => {
                     let why = format!("the board ended before its log said `{text}`");
                     return Err(io::Error::other(why));

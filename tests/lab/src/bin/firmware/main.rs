@@ -4,9 +4,12 @@
 //! firmware dpu-aarch64 smartnic-riscv32 mcu-cortex-m4
 //! ```
 
+mod device;
 mod downloads;
 mod management;
 mod rows;
+mod site;
+mod tcp;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     for image in Arguments::parse().images {
         println!("{image}");
         let outcome = match image.as_str() {
-            "mcu-cortex-m4" => one_cable(&image),
+            "mcu-cortex-m4" => device::is_a_tenant(&image),
             _ => two_cables(&image),
         };
         if let Err(why) = outcome {
@@ -84,7 +87,7 @@ fn works_without_policy(host: &Cable, wire: &Cable, seed: u64) -> Outcome {
     let question = asks_for(NIC, host)?;
     // What asks for everyone crosses, and the NIC does not know yet on which side the one who asks is.
     same(&wire.receive()?, &question)?;
-    same(&wire.receive()?, &arp_answer(NIC))?;
+    same(&wire.receive()?, &arp_answer(NIC, PEER))?;
     answers_pings(NIC, host)?;
     // From here on the same peer is on the other side.
     let question = asks_for(NIC, wire)?;
@@ -136,34 +139,6 @@ fn refuses_old_devices(image: &str) -> Outcome {
     Ok(())
 }
 
-// ---- The small device, at the end of a cable ----
-
-fn one_cable(image: &str) -> Outcome {
-    let socket = Socket::new(image)?;
-    let wire = socket.cable("wire")?;
-    let start = Instant::now();
-    let board = socket.boot(&[])?;
-    board.wait_for("link up")?;
-    println!("  up after {} ms", start.elapsed().as_millis());
-    asks_for(DEVICE, &wire)?;
-    answers_pings(DEVICE, &wire)?;
-    board.plug("wire", false)?;
-    board.wait_for("link down")?;
-    board.plug("wire", true)?;
-    board.wait_for("link up")?;
-    board.press_reset()?;
-    board.wait_for("link up")?;
-    asks_for(DEVICE, &wire)?;
-    answers_pings(DEVICE, &wire)?;
-    println!("  starts again after a reset");
-    Ok(())
-}
-
-const DEVICE: Station = Station {
-    mac: [2, 0, 0, 0, 0, 3],
-    address: [192, 168, 4, 50],
-};
-
 // ---- Who answers ----
 
 #[derive(Clone, Copy)]
@@ -185,12 +160,12 @@ fn asks_for(station: Station, cable: &Cable) -> Result<Vec<u8>, Box<dyn Error>> 
     };
     let question = arp(1, [0xff; 6], PEER, unknown);
     cable.send(&question)?;
-    same(&cable.receive()?, &arp_answer(station))?;
+    same(&cable.receive()?, &arp_answer(station, PEER))?;
     Ok(question)
 }
 
-fn arp_answer(station: Station) -> Vec<u8> {
-    arp(2, PEER.mac, station, PEER)
+fn arp_answer(station: Station, to: Station) -> Vec<u8> {
+    arp(2, to.mac, station, to)
 }
 
 /// It answers pings of all lengths.
