@@ -4,11 +4,17 @@
 //! firmware dpu-aarch64 smartnic-riscv32 mcu-cortex-m4
 //! ```
 
+mod attached;
 mod device;
 mod downloads;
 mod management;
 mod rows;
+mod segmented;
 mod site;
+#[allow(dead_code, reason = "the core's own tests use all of it")]
+#[path = "../../../../../netvirt-core/tests/offload/super_frames.rs"]
+mod super_frames;
+mod support;
 mod tcp;
 
 use std::error::Error;
@@ -66,7 +72,8 @@ fn two_cables(image: &str) -> Outcome {
     println!("  starts again after a reset");
     refuses_old_devices(image)?;
     downloads::change_nothing(image)?;
-    rows::compare(image)
+    rows::compare(image)?;
+    segmented::compare(image)
 }
 
 fn is_ready(board: &Board) -> Outcome {
