@@ -40,7 +40,8 @@ pub const HOST: Station = Station {
 };
 
 const UPLINK: UplinkId = UplinkId(0);
-const ARP: [u8; 2] = [8, 6];
+/// From the EtherType to the operation.
+const ARP_REQUEST: [u8; 10] = [8, 6, 0, 1, 8, 0, 6, 4, 0, 1];
 /// Nothing waits long enough to be forgotten.
 const NOW: u64 = 0;
 
@@ -97,9 +98,13 @@ impl Site {
         !self.inbox.is_empty()
     }
 
-    /// Waits until the device says just this.
+    /// The device's next frame is to be this one, unless it asks whether the host is still there.
     pub fn expect(&mut self, expected: &[u8]) -> Outcome {
-        let frame = self.wire.receive()?;
+        let mut frame = self.wire.receive()?;
+        while frame.starts_with(&HOST.mac) && frame.get(12..22) == Some(&ARP_REQUEST[..]) {
+            self.take(&frame)?;
+            frame = self.wire.receive()?;
+        }
         same(&frame, expected)?;
         self.take(&frame)
     }
@@ -112,7 +117,7 @@ impl Site {
         }
         let before = self.inbox.len();
         self.take(&frame)?;
-        if frame.get(12..14) == Some(&ARP) {
+        if frame.get(12..14) == Some(&ARP_REQUEST[..2]) {
             return Ok(());
         }
         if self.inbox.len() != before + 1 {
@@ -146,7 +151,7 @@ impl Site {
     }
 }
 
-/// What a machine of the host sends to the device, if the network is changed so, on the wire.
+/// What leaves on the wire if a machine of the host sends a frame to the device in a network that is changed so.
 pub fn forged(from: &str, to: &str, port: PortId, frame: &[u8]) -> Outcome<Vec<u8>> {
     let text = network()?.replace(from, to);
     let (mut host, _) = switch(&text, "host-2", Some(DEVICE))?;
