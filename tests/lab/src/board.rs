@@ -20,6 +20,7 @@ const LONGEST_FRAME: usize = 64 << 10;
 
 /// A running image. It ends when this is dropped.
 pub struct Board {
+    image: String,
     qemu: Child,
     log: Receiver<String>,
     directory: Directory,
@@ -96,15 +97,17 @@ impl Socket {
             .spawn()?;
         let out = qemu.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let (lines, log) = mpsc::channel();
+        let image = self.image.clone();
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                println!("    {}: {line}", self.image);
+                println!("    {image}: {line}");
                 if lines.send(line).is_err() {
                     break;
                 }
             }
         });
         Ok(Board {
+            image: self.image,
             qemu,
             log,
             directory: self.directory,
@@ -147,6 +150,30 @@ impl Board {
     /// If QEMU does not do it.
     pub fn press_reset(&self) -> io::Result<()> {
         self.command("system_reset", json!({}))
+    }
+
+    /// Bytes of the stack that nothing was ever written to: memory is all zero when QEMU starts. None if the image does not say
+    /// where its stack lies.
+    ///
+    /// # Errors
+    /// If QEMU does not show it.
+    pub fn stack_left(&self) -> io::Result<Option<usize>> {
+        let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+        let place = Path::new(&target)
+            .join("images")
+            .join(&self.image)
+            .with_extension("stack");
+        let place = fs::read_to_string(place)?;
+        let Some((address, bytes)) = place.trim().split_once(' ') else {
+            return Ok(None);
+        };
+        let number = |text: &str| text.parse::<u64>().map_err(io::Error::other);
+        let copy = self.directory.0.join("stack");
+        let what = json!({ "val": number(address)?, "size": number(bytes)?, "filename": copy });
+        self.command("pmemsave", what)?;
+        let stack = fs::read(copy)?;
+        let left = stack.iter().take_while(|byte| **byte == 0);
+        Ok(Some(left.count()))
     }
 
     /// Waits until the board has switched itself off.

@@ -16,6 +16,8 @@ use crate::{Outcome, same};
 const NIC: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
+/// Bytes of the stack that are to be left.
+const LEAST_STACK: usize = 1024;
 /// A frame that crosses the NIC behind all that it had to say.
 const MARKER: [u8; 60] = {
     let mut frame = [0x4d; 60];
@@ -92,6 +94,7 @@ impl<'h> Attached<'h> {
         self.nic.host.send(&MARKER)?;
         same(&from_wire(&self.nic.wire)?, &MARKER)?;
         self.compare_counters(expected)?;
+        self.check_stack()?;
         // From here on it is counted.
         self.nic.wire.send(&MARKER)?;
         loop {
@@ -102,6 +105,16 @@ impl<'h> Attached<'h> {
             if let Some((repr, _)) = from_link(&frame)? {
                 return Err(format!("the host was given {:?} besides", repr.kind).into());
             }
+        }
+    }
+
+    /// The stack has never been nearly full.
+    fn check_stack(&self) -> Outcome {
+        match self.nic.board.stack_left()? {
+            Some(left) if left < LEAST_STACK => {
+                Err(format!("only {left} bytes of the stack were never used").into())
+            }
+            _ => Ok(()),
         }
     }
 
