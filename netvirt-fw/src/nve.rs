@@ -31,6 +31,8 @@ pub struct NicCounters {
     pub malformed: u64,
     /// Frames from ports that are in another virtual subnet by the host's policy: the two must have the same.
     pub misdirected: u64,
+    /// Frames from the wire that look as if the NIC had written them to its host: nobody else may.
+    pub forged: u64,
     /// Frames that the host had decided.
     pub decided: u64,
     /// Frames that the policy does not cover, handed to the host.

@@ -58,5 +58,5 @@ pub use session::{
 /// The port of TCP at which a NIC listens.
 pub const PORT: u16 = 0x88b5;
 
-/// Raised whenever the greeting, a message, a change of policy, or the number of a drop reason or event changes.
+/// Raised whenever the greeting, a message, a change of policy, a refusal, or the number of a drop reason or event changes.
 pub const VERSION: u8 = 1;

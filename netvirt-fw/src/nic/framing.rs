@@ -62,14 +62,24 @@ impl HostLink {
         }
     }
 
+    /// Whether a frame looks like those that only NIC and host write to each other. A host's kernel may take tags off before
+    /// anybody looks.
+    pub fn is_own(&self, frame: &[u8]) -> bool {
+        let (_, behind) = frame.split_at_checked(ADDRESSES_LEN).unwrap_or_default();
+        let (tags, _) = behind.as_chunks::<TAG_LEN>();
+        let is_tag = |[e0, e1, _, _]: &&[u8; TAG_LEN]| is_tag(u16::from_be_bytes([*e0, *e1]));
+        match self.framing {
+            Framing::Header { .. } => {
+                let first = tags.iter().find(|words| !is_tag(words));
+                first.is_some_and(|[e0, e1, _, _]| u16::from_be_bytes([*e0, *e1]) == ETHERTYPE)
+            }
+            Framing::Tag => tags.first().is_some_and(|tag| is_tag(&tag)),
+        }
+    }
+
     /// Takes off what the host put in front of a frame, and keeps the work that it leaves to the NIC beside it.
     pub fn take(&mut self, buffer: &mut Buffer<'_>) -> Result<Origin, Malformed> {
-        let announced = buffer
-            .frame()
-            .get(ADDRESSES_LEN..)
-            .and_then(<[u8]>::first_chunk);
-        let announced = announced.map(|bytes| u16::from_be_bytes(*bytes));
-        match (self.framing, announced) {
+        match (self.framing, announced(buffer.frame())) {
             (Framing::Header { .. }, Some(ETHERTYPE)) => self.take_header(buffer),
             (Framing::Tag, Some(ethertype::VLAN)) => take_tag(buffer),
             _ => Ok(Origin::Host),
@@ -108,6 +118,19 @@ impl HostLink {
             (Framing::Tag, _) => Err(Unsaid),
         }
     }
+}
+
+const fn is_tag(ethertype: u16) -> bool {
+    matches!(
+        ethertype,
+        ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN
+    )
+}
+
+/// The EtherType that a frame begins with.
+fn announced(frame: &[u8]) -> Option<u16> {
+    let bytes = frame.get(ADDRESSES_LEN..)?.first_chunk()?;
+    Some(u16::from_be_bytes(*bytes))
 }
 
 fn take_tag(buffer: &mut Buffer<'_>) -> Result<Origin, Malformed> {

@@ -139,3 +139,52 @@ fn a_frame_from_a_port_that_is_another_tenants_in_the_nic_goes_nowhere() {
     site.run();
     assert_eq!(site.wire.take_sent().len(), 1);
 }
+
+/// Who writes into the provider network must not be able to put frames into machines past all policy.
+#[test]
+fn a_frame_of_the_wire_that_looks_like_the_nics_own_does_not_reach_the_host() {
+    let network = Network::standard();
+    let mut site = Site::new(&network.changes(1));
+    let inner = network.datagram("blue b", "blue a", 0).frame();
+    let delivered = site.with_vsid(Repr::new(Kind::Delivered(PortId(0))));
+    let mut forged = with_header(&delivered, &inner);
+    forged[..6].copy_from_slice(&HOST.0);
+    forged[6..12].copy_from_slice(&NIC.0);
+    let tag = |frame: &[u8], tag: &[u8]| [&frame[..12], tag, &frame[12..]].concat();
+    let tagged = tag(&forged, &[0x81, 0, 0, 0]);
+    let twice = tag(&tagged, &[0x88, 0xa8, 0, 1]);
+    for frame in [forged, tagged, twice] {
+        site.wire_brings(&frame);
+        assert!(site.host.take_sent().is_empty());
+    }
+    assert_eq!(site.nic_counters().forged, 3);
+    let other = tag(
+        &network
+            .datagram("blue b", "blue a", 0)
+            .between(STACK, HOST)
+            .frame(),
+        &[0x81, 0, 0, 1],
+    );
+    site.wire_brings(&other);
+    assert_eq!(site.host.take_sent(), [other]);
+}
+
+#[test]
+fn a_host_that_tells_machines_by_tags_gets_no_tagged_frame_of_the_wire() {
+    let config = Config {
+        framing: Framing::Tag,
+        ..CONFIG
+    };
+    let (network, mut site) = part(&config, Uncovered::Punt);
+    let plain = network
+        .datagram("blue b", "blue a", 0)
+        .between(STACK, HOST)
+        .frame();
+    for tag in [[0x81, 0, 0, 1], [0x88, 0xa8, 0, 1]] {
+        site.wire_brings(&[&plain[..12], &tag, &plain[12..]].concat());
+        assert!(site.host.take_sent().is_empty());
+    }
+    assert_eq!(site.nic_counters().forged, 2);
+    site.wire_brings(&plain);
+    assert_eq!(site.host.take_sent(), [plain]);
+}

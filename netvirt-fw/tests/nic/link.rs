@@ -21,6 +21,9 @@ struct Ends {
     room: usize,
     capabilities: Capabilities,
     is_up: bool,
+    /// Buffers of the ring, and those that were in the pool when it was last looked at.
+    own: usize,
+    spare: usize,
 }
 
 /// The NIC's end of a link.
@@ -38,6 +41,8 @@ impl Link {
             room: usize::MAX,
             capabilities: Capabilities::default(),
             is_up: true,
+            own: 0,
+            spare: 0,
         })))
     }
 
@@ -60,6 +65,12 @@ impl Link {
     /// Frames that still wait to be received.
     pub fn waiting(&self) -> usize {
         self.0.borrow().arriving.len()
+    }
+
+    /// Buffers of the ring, and those that were in the pool when frames were last received.
+    pub fn buffers(&self) -> (usize, usize) {
+        let ends = self.0.borrow();
+        (ends.own, ends.spare)
     }
 
     pub fn set_room(&self, frames: usize) {
@@ -92,6 +103,8 @@ impl Rings<'static> for Ring {
         {
             self.posted.push(buffer);
         }
+        ends.own = self.posted.len() + self.sending.len();
+        ends.spare = pool.len();
     }
 
     fn room(&mut self, _: &mut Context<'_>, pool: &mut Queue<'_, 'static>) -> usize {

@@ -10,4 +10,5 @@ mod management;
 mod news;
 mod pressure;
 mod site;
+mod storm;
 mod super_frames;

@@ -161,6 +161,7 @@ impl fmt::Display for NicReport {
         let counted = [
             ("not understood", self.nic.malformed),
             ("from a machine that is another here", self.nic.misdirected),
+            ("from the wire, as if by the NIC", self.nic.forged),
             ("decided by the host", self.nic.decided),
             ("left to the host", self.nic.exceptions),
             ("bridged", self.nic.bridged),

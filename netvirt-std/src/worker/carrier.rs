@@ -63,14 +63,14 @@ impl Carrier {
     }
 
     /// Takes what comes from the offload NIC: frames for machines, and such as its policy does not cover.
-    pub fn take_back(&mut self, frames: &[Frame<'_>]) {
+    pub fn take_back(&mut self, link: &NicLink, frames: &[Frame<'_>]) {
         const NOTHING: Frame<'_> = Frame::whole(Ingress::Port(PortId(0)), &[]);
         let (mut delivered, mut exceptions) = ([NOTHING; BATCH], [NOTHING; BATCH]);
         let mut ports = [PortId(0); BATCH];
         let (mut deliveries, mut exception_count) = (0, 0);
         let policy = self.policies.read();
         for frame in frames {
-            match nic::read(frame.window) {
+            match nic::read(frame.window, link.nic()) {
                 Ok(HandedBack::Delivered(port, vsid, frame)) => {
                     let own = policy.find_port(port);
                     if own.is_some_and(|own| !nic::is_for(&own, vsid, &frame)) {

@@ -177,7 +177,7 @@ impl Forwarder {
         match (self.carrier.outbox.nic, *ingress) {
             (None, _) => self.carrier.decide(frames),
             (Some(link), Ingress::Port(port)) => self.carrier.hand_over(&link, port, frames),
-            (Some(_), Ingress::Uplink(_)) => self.carrier.take_back(frames),
+            (Some(link), Ingress::Uplink(_)) => self.carrier.take_back(&link, frames),
         }
     }
 

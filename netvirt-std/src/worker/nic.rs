@@ -87,6 +87,11 @@ impl NicLink {
         }
     }
 
+    /// The MAC address that the NIC's frames come from.
+    pub(super) const fn nic(&self) -> MacAddress {
+        self.addresses.destination
+    }
+
     /// What stands in front of a machine's frame. The port is in this virtual subnet.
     pub(super) fn hand_over(
         &self,
@@ -116,12 +121,12 @@ impl NicLink {
     }
 }
 
-/// Reads a frame that came from the link.
-pub(super) fn read(bytes: &[u8]) -> Result<HandedBack<'_>, Malformed> {
+/// Reads a frame that came from the link to this NIC.
+pub(super) fn read(bytes: &[u8], nic: MacAddress) -> Result<HandedBack<'_>, Malformed> {
     let Some((ethernet, rest)) = bytes.split_first_chunk::<14>() else {
         return Ok(HandedBack::Other);
     };
-    if ethernet[12..] != ETHERTYPE.to_be_bytes() {
+    if ethernet[6..12] != nic.0 || ethernet[12..] != ETHERTYPE.to_be_bytes() {
         return Ok(HandedBack::Other);
     }
     let packet = Packet::new_checked(rest)?;

@@ -194,6 +194,9 @@ fn what_makes_no_sense_on_the_link_is_counted_and_what_is_not_the_nics_is_left_a
         0x0800,
         &packet("192.168.4.22", "192.168.4.11"),
     ));
+    let mut anothers = good.clone();
+    anothers[11] ^= 1;
+    nic.send(&anothers);
     nic.send(&good);
     assert_eq!(host.machine("blue-1").receive(), frame);
     let expected = NicCounters {
