@@ -63,6 +63,8 @@ lab_end() {
     # Nothing stops it, not even that nobody listens any more.
     trap '' INT TERM HUP PIPE
     set +e
+    # It may have been emptied for a `read` that was interrupted.
+    IFS=$' \t\n'
     if [[ $status != 0 && $status != 77 ]]; then
         for log in "$lab_directory"/*.log; do
             [[ ! -s $log ]] || { echo "--- ${log##*/}"; tail -n 20 "$log"; } >&2
