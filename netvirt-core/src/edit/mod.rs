@@ -8,7 +8,7 @@ pub use apply::{DETACHED_ROOM, Detached, HEADROOM, NoRoom};
 pub(crate) use apply::{REWRITE_REACH, TUNNEL_REACH};
 pub use fragment::{Fragmentation, Fragments};
 pub(crate) use template::Outer;
-pub use template::Template;
+pub use template::{LinkHeader, Template};
 
 use crate::address::{AddressBits, Family, MacAddress};
 use crate::checksum::Delta;

@@ -256,7 +256,7 @@ impl Template {
     }
 
     /// The own provider address that it starts from.
-    pub(crate) fn source(&self) -> AddressBits {
+    pub fn source(&self) -> AddressBits {
         let [.., a, b, c, d, _, _, _, _] = self.room;
         match self.family() {
             Family::Ipv4 => AddressBits::from_ipv4([a, b, c, d]),
@@ -274,7 +274,7 @@ impl Template {
 
     /// The Ethernet header in front of packets on this path.
     #[inline(always)]
-    pub(crate) fn link(&self) -> Link {
+    pub fn link(&self) -> LinkHeader {
         let tagged = self.flags & TAGGED != 0;
         let start = OUTER_ROOM.saturating_sub(self.outer_length());
         let octet = |position: usize| {
@@ -285,7 +285,7 @@ impl Template {
         };
         let mac = |from: usize| MacAddress(core::array::from_fn(|i| octet(from.wrapping_add(i))));
         let vlan = u16::from_be_bytes([octet(14), octet(15)]);
-        Link {
+        LinkHeader {
             destination: mac(0),
             source: mac(6),
             vlan: if tagged { VlanId::new(vlan).ok() } else { None },
@@ -347,9 +347,12 @@ impl Template {
 
 /// The link-layer half of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Link {
+pub struct LinkHeader {
+    /// The next hop's MAC address; zero as long as it is not known.
     pub destination: MacAddress,
+    /// The uplink's MAC address.
     pub source: MacAddress,
+    /// The VLAN whose tag packets bear, if they bear one.
     pub vlan: Option<VlanId>,
 }
 
