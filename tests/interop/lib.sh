@@ -24,6 +24,10 @@ print_rows() {
 # The machines of both hosts talk in all ways, and every frame of it is judged.
 exchange() {
     local tenant
+    for tenant in blue red; do
+        await_answer "$tenant-1" "$(ipv4_of "$tenant-2")"
+        await_answer "$tenant-1" "$(ipv6_of "$tenant-2")"
+    done
     capture_begin
     for tenant in blue red; do
         saw "$tenant: pings, IPv4" "$(echoes near "$tenant-1" "$(ipv4_of "$tenant-2")") out, $(echoes far "$tenant-2" "$(ipv4_of "$tenant-1")") in" \
@@ -56,6 +60,15 @@ introduce() {
                 far "$1" ip neighbour add "$address" lladdr "$(machine_mac "$machine")" dev eth0
         done
     done
+}
+
+# await_answer MACHINE ADDRESS: the peer may take a while to notice its own addresses and tunnels.
+await_answer() {
+    local try
+    for try in $(seq 30); do
+        ! near "$1" ping -n -q -c 1 -W 1 "$2" >/dev/null || return 0
+    done
+    fail "$peer: no answer to $1 from $2 in $try tries"
 }
 
 near() {

@@ -6,7 +6,7 @@
 #   guest peer ip address add 192.168.4.12/24 dev vec0
 #   guest_stop peer
 # shellcheck shell=bash
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 
 declare -A guest_in=() guest_out=()
 guest_packages="user-mode-linux kmod"

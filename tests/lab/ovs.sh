@@ -1,6 +1,6 @@
 # Open vSwitch with its datapath in user space, one of its own for each host; to be sourced after lib.sh.
 # shellcheck shell=bash
-# shellcheck disable=SC2154
+# shellcheck disable=SC2034,SC2154
 
 # ovs_start HOST: runs in the host's namespace, without any bridge.
 ovs_start() {
