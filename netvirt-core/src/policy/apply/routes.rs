@@ -144,8 +144,14 @@ impl Policy<'_> {
         while let Some(number) = self.first_imported_route(domain) {
             self.unlink_route(domain, number);
         }
-        self.flatten_routes(domain, |domain| &mut domain.destinations, |_| false)?;
-        self.flatten_routes(domain, |domain| &mut domain.sources, |_| false)
+        self.flatten_routes(domain, Use::Destinations, NO_ROUTE)?;
+        self.flatten_routes(domain, Use::Sources, NO_ROUTE)
+    }
+
+    /// The number of a domain's first route plus one.
+    fn first_route(&self, domain: DomainId) -> u32 {
+        let domain = self.domains.get(domain.index());
+        domain.map_or(NO_ROUTE, |domain| domain.first_route)
     }
 
     /// The routes of a domain with their numbers, in the order of family, base, length and metric.
@@ -153,10 +159,7 @@ impl Policy<'_> {
         &self,
         domain: DomainId,
     ) -> impl Iterator<Item = (u32, &Route)> + Clone {
-        let first = self
-            .domains
-            .get(domain.index())
-            .map_or(0, |domain| domain.first_route);
+        let first = self.first_route(domain);
         let find = |next: u32| {
             let number = next.checked_sub(1)?;
             Some((number, self.routes.get(number as usize)?))
@@ -231,9 +234,9 @@ impl Policy<'_> {
     fn rebuild_domain(&mut self, domain: DomainId) -> Result<(), Refusal> {
         self.import_routes(domain)?;
         self.resolve_next_hops(domain);
-        let destinations: Runs = |domain| &mut domain.destinations;
-        self.flatten_routes(domain, destinations, Route::is_destination)?;
-        self.flatten_routes(domain, |domain| &mut domain.sources, Route::is_source)?;
+        let first = self.first_route(domain);
+        self.flatten_routes(domain, Use::Destinations, first)?;
+        self.flatten_routes(domain, Use::Sources, first)?;
         if let Some(domain) = self.domains.get_mut(domain.index()) {
             domain.dirty = false;
         }
@@ -277,10 +280,7 @@ impl Policy<'_> {
 
     /// Finds the subnet in which each next hop is.
     fn resolve_next_hops(&mut self, domain: DomainId) {
-        let mut at = self
-            .domains
-            .get(domain.index())
-            .map_or(0, |domain| domain.first_route);
+        let mut at = self.first_route(domain);
         while let Some(number) = at.checked_sub(1) {
             let Some(route) = self.routes.get(number as usize).copied() else {
                 return;
@@ -333,22 +333,16 @@ impl Policy<'_> {
             })
     }
 
-    /// Flattens those routes of a domain that are wanted into one of its pairs of runs.
-    fn flatten_routes(
-        &mut self,
-        domain: DomainId,
-        runs: Runs,
-        wanted: fn(&Route) -> bool,
-    ) -> Result<(), Refusal> {
+    /// Flattens those routes of a domain, from the first one on, that are for a use into its pair of runs.
+    fn flatten_routes(&mut self, domain: DomainId, of: Use, first: u32) -> Result<(), Refusal> {
         let Some(place) = self.domains.get_mut(domain.index()) else {
             return Ok(());
         };
-        let [ipv4, ipv6] = *runs(place);
-        let first = place.first_route;
+        let [ipv4, ipv6] = *of.runs(place);
         let routes = |family: Family| {
             let find = |next: u32| Some((next, self.routes.get(next.checked_sub(1)? as usize)?));
             core::iter::successors(find(first), move |(_, route)| find(route.next))
-                .filter(move |(_, route)| route.family() == family && wanted(route))
+                .filter(move |(_, route)| route.family() == family && of.wants(route))
                 .map(|(value, route)| PrefixValue {
                     base: route.base,
                     length: route.length,
@@ -361,25 +355,49 @@ impl Policy<'_> {
                 ipv4,
                 routes(Family::Ipv4),
                 self.domains.iter_mut().map(|(_, domain)| domain),
-                |[run, _]| run,
+                Family::Ipv4,
             )?,
             rebuild(
                 &mut self.ipv6_routes,
                 ipv6,
                 routes(Family::Ipv6),
                 self.domains.iter_mut().map(|(_, domain)| domain),
-                |[_, run]| run,
+                Family::Ipv6,
             )?,
         ];
         if let Some(place) = self.domains.get_mut(domain.index()) {
-            *runs(place) = rebuilt;
+            *of.runs(place) = rebuilt;
         }
         Ok(())
     }
 }
 
-/// One pair of a domain's runs, one of each family.
-type Runs = fn(&mut Domain) -> &mut [Run; 2];
+/// In place of the number of a route plus one.
+const NO_ROUTE: u32 = 0;
+
+/// What the routes of a domain are looked up for.
+#[derive(Clone, Copy)]
+enum Use {
+    Destinations,
+    Sources,
+}
+
+impl Use {
+    /// The domain's runs, one of each family.
+    fn runs(self, domain: &mut Domain) -> &mut [Run; 2] {
+        match self {
+            Self::Destinations => &mut domain.destinations,
+            Self::Sources => &mut domain.sources,
+        }
+    }
+
+    fn wants(self, route: &Route) -> bool {
+        match self {
+            Self::Destinations => route.is_destination(),
+            Self::Sources => route.is_source(),
+        }
+    }
+}
 
 /// Replaces one run of a pool, telling the pool of all the others.
 fn rebuild<'d, I: Interval>(
@@ -387,8 +405,12 @@ fn rebuild<'d, I: Interval>(
     run: Run,
     prefixes: impl Iterator<Item = PrefixValue> + Clone,
     domains: impl Iterator<Item = &'d mut Domain>,
-    of_family: fn(&mut [Run; 2]) -> &mut Run,
+    family: Family,
 ) -> Result<Run, Refusal> {
+    let of_family = |[ipv4, ipv6]: &'d mut [Run; 2]| match family {
+        Family::Ipv4 => ipv4,
+        Family::Ipv6 => ipv6,
+    };
     let runs = domains.flat_map(|domain| {
         [
             of_family(&mut domain.destinations),
